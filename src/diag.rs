@@ -1,0 +1,163 @@
+//! Diagnostics: what is wrong, where, why, and how to mend it.
+//!
+//! In: findings of every stage. Out: one value, free of any terminal, that the command line renders (as text, one line, or
+//! JSON) and an editor can show. Invariant: every diagnostic has a stable code from [`codes`], whose first digits say
+//! which stage it belongs to.
+
+mod codes;
+mod render;
+
+pub use codes::Code;
+pub use render::{Format, render};
+
+use crate::source::Span;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The input is refused.
+    Error,
+    /// The input is accepted, and probably not what was meant.
+    Warning,
+}
+
+/// A remark at another place than the culprit, such as a declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What to say there.
+    pub text: String,
+}
+
+/// A change of the source that mends the problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as an imperative: "write `args.p`".
+    pub title: String,
+    /// Replacements that do not overlap.
+    pub edits: Vec<(Span, String)>,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The stable code.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// One sentence, lower case, without a full stop.
+    pub message: String,
+    /// The smallest culprit.
+    pub span: Span,
+    /// What to say at the culprit: expected and found. May be empty.
+    pub label: String,
+    /// Remarks at other places.
+    pub secondary: Vec<Label>,
+    /// Why the rule exists, or what else there is to know.
+    pub notes: Vec<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Changes that mend it.
+    pub fixes: Vec<Fix>,
+}
+
+impl Diagnostic {
+    /// An error or warning, as the code says, at `span`.
+    pub fn new(code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            code,
+            severity: code.severity(),
+            message: message.into(),
+            span,
+            label: String::new(),
+            secondary: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+            fixes: Vec::new(),
+        }
+    }
+
+    /// Says what was expected and found, at the culprit.
+    #[must_use]
+    pub fn label(mut self, text: impl Into<String>) -> Diagnostic {
+        self.label = text.into();
+        self
+    }
+
+    /// Adds a remark at another place.
+    #[must_use]
+    pub fn secondary(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.secondary.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Adds why, or what else there is to know.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Diagnostic {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds a change that mends it.
+    #[must_use]
+    pub fn fix(mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.fixes.push(Fix { title: title.into(), edits: vec![(span, text.into())] });
+        self
+    }
+}
+
+/// The findings of one or more stages, in the order they were made.
+#[derive(Clone, Debug, Default)]
+pub struct Diags {
+    list: Vec<Diagnostic>,
+}
+
+/// How many diagnostics are kept; more are of no use to anybody.
+const MAX_DIAGNOSTICS: usize = 100;
+
+impl Diags {
+    /// None yet.
+    pub fn new() -> Diags {
+        Diags::default()
+    }
+
+    /// Adds one, unless it repeats another or there are too many already.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        let repeats = |d: &Diagnostic| d.span == diagnostic.span && d.code == diagnostic.code;
+        if self.list.len() < MAX_DIAGNOSTICS && !self.list.iter().any(repeats) {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Adds all of another stage's.
+    pub fn extend(&mut self, other: Diags) {
+        for diagnostic in other.list {
+            self.push(diagnostic);
+        }
+    }
+
+    /// Whether any of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All of them by place in the source.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut all: Vec<&Diagnostic> = self.list.iter().collect();
+        all.sort_by_key(|d| (d.span, d.severity, d.code));
+        all
+    }
+}

@@ -1,0 +1,52 @@
+//! The codes: one table, from which names, titles and severities derive.
+//!
+//! E00 syntax, E01 names, E02 types, E03 mirrors and ABI, E04 probes, maps and output, E05 limits of BPF, E06 relocation,
+//! E07 kernel types, E08 load and attach, W1 warnings. A code is never given another meaning.
+
+use super::Severity;
+
+macro_rules! codes {
+    ($($code:ident $title:literal)*) => {
+        /// A stable code such as `E0301`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $(#[doc = $title] $code,)* }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Code] = &[$(Code::$code),*];
+
+            /// As it is printed: `E0301`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$code => stringify!($code)),* }
+            }
+
+            /// What it is about, in a few words.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$code => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    // E00 syntax
+    E0001 "unexpected token"
+    // E01 names
+    // E02 types
+    // E03 mirrors and ABI
+    // E04 probes, maps, output
+    // E05 limits of BPF
+    // W1 warnings
+}
+
+impl Code {
+    /// Whether findings of this code refuse the input.
+    pub fn severity(self) -> Severity {
+        if self.as_str().starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+
+    /// The code of that name, in either case.
+    pub fn from_name(name: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|c| c.as_str().eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,5 @@
+//! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
+
+pub mod diag;
+pub mod source;
+pub mod syntax;

@@ -1,0 +1,3 @@
+//! The command `ubpfc`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Syntax: text → tokens → syntax tree.
+
+pub mod ast;
