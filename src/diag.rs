@@ -108,7 +108,12 @@ impl Diagnostic {
 
     /// Adds a change that mends it.
     #[must_use]
-    pub fn fix(mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> Diagnostic {
+    pub fn fix(
+        mut self,
+        title: impl Into<String>,
+        span: Span,
+        text: impl Into<String>,
+    ) -> Diagnostic {
         self.fixes.push(Fix { title: title.into(), edits: vec![(span, text.into())] });
         self
     }

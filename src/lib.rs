@@ -1,5 +1,6 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
 pub mod diag;
+pub mod sema;
 pub mod source;
 pub mod syntax;

@@ -103,7 +103,12 @@ impl Sources {
     ///
     /// # Panics
     /// When the text is longer than 4 GiB, which [`MAX_FILE_BYTES`] rules out for callers that check it.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>, origin: Origin) -> FileId {
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        text: impl Into<String>,
+        origin: Origin,
+    ) -> FileId {
         let text = text.into();
         let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
         let line_starts = std::iter::once(0)

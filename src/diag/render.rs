@@ -64,7 +64,8 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
     };
     let long = |span: Span| {
         let file = sources.file(span.file);
-        (file.line_col(span.start).line..=file.line_col(span.end).line).any(|l| file.line(l).len() > MAX_LINE)
+        (file.line_col(span.start).line..=file.line_col(span.end).line)
+            .any(|l| file.line(l).len() > MAX_LINE)
     };
     let mut notes = d.notes.clone();
     let mut labels = Vec::new();
@@ -77,7 +78,9 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
     } else {
         labels.push(cs::Label::primary(d.span.file, d.span.range()).with_message(&d.label));
         let near = d.secondary.iter().filter(|l| !long(l.span));
-        labels.extend(near.map(|l| cs::Label::secondary(l.span.file, l.span.range()).with_message(&l.text)));
+        labels.extend(
+            near.map(|l| cs::Label::secondary(l.span.file, l.span.range()).with_message(&l.text)),
+        );
     }
     notes.extend(d.help.iter().map(|h| format!("help: {h}")));
     let diagnostic = cs::Diagnostic::new(severity)
@@ -86,8 +89,7 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
         .with_labels(labels)
         .with_notes(notes);
     let config = term::Config::default();
-    let mut buffer =
-        if colour { termcolor::Buffer::ansi() } else { termcolor::Buffer::no_color() };
+    let mut buffer = if colour { termcolor::Buffer::ansi() } else { termcolor::Buffer::no_color() };
     match term::emit_to_write_style(&mut buffer, &config, &Files(sources), &diagnostic) {
         Ok(()) => out.push_str(&String::from_utf8_lossy(buffer.as_slice())),
         Err(_) => short(out, sources, d),
@@ -117,7 +119,8 @@ impl<'a> files::Files<'a> for Files<'a> {
 
     fn line_range(&'a self, id: FileId, index: usize) -> Result<Range<usize>, files::Error> {
         let file = self.0.file(id);
-        file.line_bytes(index).ok_or(files::Error::LineTooLarge { given: index, max: file.line_count() as usize })
+        file.line_bytes(index)
+            .ok_or(files::Error::LineTooLarge { given: index, max: file.line_count() as usize })
     }
 }
 
@@ -177,7 +180,10 @@ fn json(out: &mut String, sources: &Sources, d: &Diagnostic) {
         fixes: d
             .fixes
             .iter()
-            .map(|f| JsonFix { title: &f.title, edits: f.edits.iter().map(|(s, t)| place(*s, t)).collect() })
+            .map(|f| JsonFix {
+                title: &f.title,
+                edits: f.edits.iter().map(|(s, t)| place(*s, t)).collect(),
+            })
             .collect(),
     };
     out.push_str(&serde_json::to_string(&value).unwrap_or_default());

@@ -1,0 +1,4 @@
+//! Meaning: syntax tree → typed HIR.
+
+pub mod hir;
+pub mod types;
