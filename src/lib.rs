@@ -1,6 +1,8 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
 pub mod diag;
+pub mod ir;
+pub mod isa;
 pub mod sema;
 pub mod source;
 pub mod syntax;

@@ -29,6 +29,8 @@ pub type MapId = Idx<Map>;
 pub type ParamId = Idx<Param>;
 /// A handle of an [`Output`].
 pub type OutputId = Idx<Output>;
+/// A handle of a [`Prototype`].
+pub type PrototypeId = Idx<Prototype>;
 /// A handle of a [`Local`] of one program.
 pub type LocalId = Idx<Local>;
 
@@ -47,6 +49,8 @@ pub struct Hir {
     pub params: Arena<Param>,
     /// Kinds of records that the programs write to the ring buffer, in the order of the source.
     pub outputs: Arena<Output>,
+    /// The known prototypes of the events that the script uses.
+    pub prototypes: Arena<Prototype>,
     /// One program for each probe spec, in the order of the source.
     pub programs: Vec<Program>,
     /// The size of the ring buffer in bytes, a power of two.
@@ -673,8 +677,8 @@ pub enum ExprKind {
 /// An argument of a probe.
 #[derive(Clone, Debug)]
 pub struct Arg {
-    /// Where it is in the kernel's prototypes: for each prototype that is known, the index of the argument, or `None` where it has none. All
-    /// prototypes with the same index are one entry; with one entry nothing is left to decide in the program.
+    /// Where it is in the kernel's prototypes of the event: prototypes in which it has the same place are one entry. With one entry nothing is left to decide in
+    /// the program; otherwise the target's prototype decides.
     pub places: Vec<ArgPlace>,
     /// Whether it may be null and must be checked before use.
     pub nullable: bool,
@@ -683,10 +687,47 @@ pub struct Arg {
 /// A place of an argument in one or more prototypes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgPlace {
-    /// The number of arguments (the leading `void *` not counted) of each prototype that has this place, ascending.
-    pub arities: Vec<u32>,
-    /// The index of the argument, from 0; `None` reads as 0.
+    /// The prototypes, ascending.
+    pub prototypes: Vec<PrototypeId>,
+    /// The index of the argument, from 0; where there is none the argument reads as 0.
     pub index: Option<u32>,
+}
+
+/// What a kernel passes to a raw tracepoint: one of the forms that kernels are known to have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Prototype {
+    /// The event without its category.
+    pub event: SmolStr,
+    /// The arguments, the leading `void *__data` not counted.
+    pub params: Vec<PrototypeParam>,
+}
+
+/// An argument in a [`Prototype`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PrototypeParam {
+    /// Its name.
+    pub name: SmolStr,
+    /// Its type.
+    pub ty: KParamTy,
+}
+
+/// A kernel type as far as CO-RE's type compatibility looks at it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KParamTy {
+    /// An integer or bool.
+    Int(IntTy),
+    /// An enum of that name.
+    Enum(SmolStr),
+    /// A struct of that name.
+    Struct(SmolStr),
+    /// A union of that name.
+    Union(SmolStr),
+    /// `void`, only as a pointer's target.
+    Void,
+    /// A pointer.
+    Ptr(Box<KParamTy>),
+    /// A function, only as a pointer's target.
+    Func,
 }
 
 /// Builtin values.

@@ -1,0 +1,114 @@
+//! What a program may ask about the target kernel: CO-RE accesses and questions.
+//!
+//! An [`Access`] says where a field is believed to be found (names) and what it is believed to be (a local type, from which the object writer
+//! makes a flavor of the kernel struct). A [`CoreReloc`] is one question about it, whose answer a loader patches into an instruction.
+
+use crate::sema::hir::{KStep, PrototypeId};
+use crate::sema::types::IntTy;
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
+use smol_str::SmolStr;
+
+/// A handle of an [`Access`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessId(pub u32);
+
+/// A way from the start of a kernel struct to something in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// The kernel struct.
+    pub root: SmolStr,
+    /// The way, at least one step.
+    pub steps: Vec<KStep>,
+    /// What it leads to, as the local type has it.
+    pub leaf: LocalTy,
+}
+
+/// A local type: what the compiler takes a kernel member for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LocalTy {
+    /// An integer.
+    Int(IntTy),
+    /// A bitfield.
+    Bits {
+        /// In bits.
+        width: u8,
+        /// The type it is declared with.
+        word: IntTy,
+    },
+    /// A pointer; its target does not matter.
+    Ptr,
+    /// An array; 0 elements stand for a flexible one.
+    Array(Box<LocalTy>, u32),
+    /// An embedded struct whose members do not matter.
+    Struct,
+}
+
+/// A question about the target whose answer a loader patches into an instruction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CoreReloc {
+    /// About a field.
+    Field(AccessId, FieldQuestion),
+    /// The size of a kernel struct, in bytes.
+    StructSize(SmolStr),
+    /// 1 if the event's prototype is this one, otherwise 0.
+    Prototype(PrototypeId),
+    /// The value of an enumerator, in 64 bits.
+    EnumValue {
+        /// The kernel enum.
+        enum_name: SmolStr,
+        /// The enumerator.
+        name: SmolStr,
+    },
+    /// 1 if the kernel has the enumerator, otherwise 0.
+    EnumExists {
+        /// The kernel enum.
+        enum_name: SmolStr,
+        /// The enumerator.
+        name: SmolStr,
+    },
+}
+
+/// Questions about a field, by their names in CO-RE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldQuestion {
+    /// In bytes; for a bitfield, of its load unit.
+    ByteOffset,
+    /// In bytes; for a bitfield, of its load unit.
+    ByteSize,
+    /// 1 or 0.
+    Exists,
+    /// Whether it is signed.
+    Signed,
+    /// The left shift that puts its top bit at bit 63.
+    LshiftU64,
+    /// The right shift that then isolates it.
+    RshiftU64,
+}
+
+/// The accesses of a script, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Accesses {
+    set: IndexSet<Access, FxBuildHasher>,
+}
+
+impl Accesses {
+    /// The id of an access, which is added if it is new.
+    pub fn intern(&mut self, access: Access) -> AccessId {
+        let (index, _) = self.set.insert_full(access);
+        AccessId(u32::try_from(index).expect("fewer accesses than instructions"))
+    }
+
+    /// The access.
+    ///
+    /// # Panics
+    /// When the id is not from this set.
+    pub fn get(&self, id: AccessId) -> &Access {
+        &self.set[id.0 as usize]
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (AccessId, &Access)> {
+        (0..).map(AccessId).zip(&self.set)
+    }
+}

@@ -1,0 +1,3 @@
+//! The instruction set: what lowering produces and the object writer stores.
+
+pub mod code;
