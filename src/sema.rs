@@ -1,4 +1,5 @@
 //! Meaning: syntax tree → typed HIR.
 
+pub mod decls;
 pub mod hir;
 pub mod types;

@@ -51,6 +51,8 @@ pub enum ItemKind {
     Enum(EnumDecl),
     /// `tracepoint user:NAME(…) = …;`
     Tracepoint(TracepointDecl),
+    /// `kernel tracepoint NAME(…);`
+    Prototype(PrototypeDecl),
     /// `fn name($x: type): type { … }`
     Fn(FnDecl),
     /// `spec, spec /predicate/ { … }`
@@ -197,6 +199,15 @@ pub struct TracepointParam {
     pub sources: Vec<Ident>,
     /// The whole parameter.
     pub span: Span,
+}
+
+/// `kernel tracepoint EVENT(type name, …);`: a prototype that kernels have for a raw tracepoint; an event may have several.
+#[derive(Clone, Debug)]
+pub struct PrototypeDecl {
+    /// The event without its category.
+    pub event: Ident,
+    /// Its arguments, the leading `void *__data` left out.
+    pub params: Vec<(TypeExpr, Ident)>,
 }
 
 /// `tracepoint sched:sched_switch`, `fentry vfs_read`, …
