@@ -36,6 +36,9 @@ codes! {
     // E03 mirrors and ABI
     // E04 probes, maps, output
     // E05 limits of BPF
+    E0501 "value too large for the stack"
+    E0502 "map key too large"
+    E0503 "record too large"
     // W1 warnings
 }
 

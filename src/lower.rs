@@ -1,0 +1,3 @@
+//! Lowering: HIR → IR → machine code.
+
+pub mod build;
