@@ -1,3 +1,4 @@
 //! The instruction set: what lowering produces and the object writer stores.
 
 pub mod code;
+pub mod opcode;
