@@ -1,0 +1,13 @@
+//! Lowering: HIR → IR → passes → registers → instructions.
+
+mod backend;
+mod demand;
+mod emit;
+mod frame;
+mod legalize;
+mod machine;
+mod passes;
+mod regalloc;
+mod select;
+
+pub use backend::{compile, optimize};
