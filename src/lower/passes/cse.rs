@@ -21,7 +21,9 @@ pub(super) fn run(func: &mut Func) -> bool {
     let mut stack = vec![(func.entry, None)];
     while let Some((block, leaving)) = stack.pop() {
         if let Some(mark) = leaving {
-            added.drain(mark..).for_each(|op| drop(known.remove(&op)));
+            added.drain(mark..).for_each(|op| {
+                known.remove(&op);
+            });
             continue;
         }
         stack.push((block, Some(added.len())));

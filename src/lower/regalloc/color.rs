@@ -103,7 +103,7 @@ impl Graph {
             graph.degree[reg] = usize::MAX / 2;
         }
         for a in 0..Reg::FIXED {
-            (0..Reg::FIXED).filter(|b| *b != a).for_each(|b| drop(graph.edges.insert((a, b))));
+            graph.edges.extend((0..Reg::FIXED).filter(|b| *b != a).map(|b| (a, b)));
         }
         let mut live = LiveSet { list: Vec::new(), place: vec![u32::MAX; count] };
         for (block, out) in func.blocks.iter().zip(live_out) {
