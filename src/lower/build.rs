@@ -62,6 +62,14 @@ pub fn build(hir: &Hir, target: Target) -> Result<Module, Diags> {
     Ok(Module { funcs, callbacks, accesses: unit.accesses, rodata: unit.rodata })
 }
 
+/// Where the parts of a map's key are.
+fn key_fields(hir: &Hir, map: &hir::Map) -> layout::Fields {
+    match layout::map_key(map) {
+        Ty::Tuple(parts) => layout::fields(hir, &parts),
+        part => layout::fields(hir, &[part]),
+    }
+}
+
 /// What the programs of a script share.
 #[derive(Debug)]
 struct Unit<'h> {
@@ -92,7 +100,7 @@ impl<'h> Unit<'h> {
             zeros: None,
         };
         for (id, param) in hir.params.iter() {
-            let size = layout::of(hir, &param.ty).size;
+            let size = layout::size_align(hir, &param.ty).0;
             let bytes = match &param.default {
                 ConstValue::Int(number) => unit.bytes_of(*number, size),
                 ConstValue::Str(text) => text.as_bytes().to_vec(),
@@ -115,13 +123,13 @@ impl<'h> Unit<'h> {
 
     /// Adds a variable; bytes that are not given are 0.
     fn add_rodata(&mut self, name: &str, ty: Ty, mut bytes: Vec<u8>) -> u32 {
-        let layout = layout::of(self.hir, &ty);
-        bytes.resize(layout.size as usize, 0);
-        let align = layout.align.max(1) as usize;
+        let (size, align) = layout::size_align(self.hir, &ty);
+        bytes.resize(size as usize, 0);
+        let align = align.max(1) as usize;
         self.rodata.bytes.resize(self.rodata.bytes.len().next_multiple_of(align), 0);
         let offset = u32::try_from(self.rodata.bytes.len()).unwrap_or(u32::MAX);
         self.rodata.bytes.extend(bytes);
-        self.rodata.vars.push(RodataVar { name: name.into(), ty, offset, size: layout.size });
+        self.rodata.vars.push(RodataVar { name: name.into(), ty, offset, size });
         offset
     }
 
@@ -157,21 +165,21 @@ impl<'h> Unit<'h> {
     /// The limits that can be checked before any program is built.
     fn check_sizes(&mut self) {
         for (_, map) in self.hir.maps.iter() {
-            let size = layout::key(self.hir, map).layout.size;
+            let size = key_fields(self.hir, map).size;
             if size > MAX_KEY {
                 let message = format!("the key of `@{}` is {size} bytes long", map.name);
                 let label = format!("BPF maps have keys of at most {MAX_KEY} bytes");
-                self.diags.push(Diagnostic::new(Code::E0502, map.span, message).label(label));
+                self.diags.push(Diagnostic::new(Code::E0504, map.span, message).label(label));
             }
         }
         // A quarter of the buffer, so that a record is not forever refused; an offset in an instruction has 16 bits.
         let most = (self.hir.ring_bytes / 4).min(i16::MAX as u32);
         for (_, output) in self.hir.outputs.iter() {
-            let size = layout::record(self.hir, output).layout.size;
+            let size = layout::record(self.hir, &output.args).size;
             if size > most {
                 let message = format!("this record is {size} bytes long");
                 let label = format!("records have at most {most} bytes here");
-                self.diags.push(Diagnostic::new(Code::E0503, output.span, message).label(label));
+                self.diags.push(Diagnostic::new(Code::E0505, output.span, message).label(label));
             }
         }
     }
@@ -264,6 +272,6 @@ impl<'u, 'h> Program<'u, 'h> {
     }
 
     fn size_of(&self, ty: &Ty) -> u32 {
-        layout::of(self.hir, ty).size
+        layout::size_align(self.hir, ty).0
     }
 }

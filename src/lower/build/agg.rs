@@ -6,7 +6,7 @@ use super::func::Join;
 use super::kernel::Text;
 use super::map::is_per_cpu;
 use super::memory::Place;
-use super::{Program, layout};
+use super::{Program, key_fields};
 use crate::ir::{BinOp, CmpOp, Cond, ValueId, Width};
 use crate::sema::hir::{Agg, Expr, MapRef, MapValue};
 use crate::sema::types::Ty;
@@ -88,10 +88,10 @@ impl<'h> Program<'_, 'h> {
         let hir = self.hir;
         let map = &hir.maps[entry.map];
         debug_assert!(is_per_cpu(map.kind), "aggregations are per CPU");
-        let fields = layout::key(hir, map);
+        let fields = key_fields(hir, map);
         let mut key = None;
         if !entry.key.is_empty() {
-            let place = self.temp(fields.layout.size, format!("key of @{}", map.name));
+            let place = self.temp(fields.size, format!("key of @{}", map.name));
             self.write_fields(&entry.key, &fields, place, Text::Canonical);
             key = Some(place);
         }

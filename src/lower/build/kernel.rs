@@ -13,7 +13,7 @@ use super::{MAX_STACK, Program};
 use crate::ir::reloc::{Access, AccessId, CoreReloc, FieldQuestion, LocalTy};
 use crate::ir::{BinOp, CmpOp, Helper, Off, Op, Space, ValueId, Width};
 use crate::sema::hir::{KHop, KLeaf, KPath, KThen};
-use crate::sema::types::IntTy;
+use crate::sema::types::{IntTy, Ty};
 use crate::target::Endian;
 
 /// A pointer into kernel memory.
@@ -65,9 +65,10 @@ impl Program<'_, '_> {
         path: &KPath,
         base: KernelPtr,
         to: Place,
-        size: u32,
+        ty: &Ty,
         text: Text,
     ) {
+        let size = self.size_of(ty);
         let Some((last, way)) = path.hops.split_last() else { return self.clear(to, size) };
         let (mut null, mut done) = (Join::new(), Join::new());
         let object = self.walk(way, base, &mut null);
@@ -76,6 +77,11 @@ impl Program<'_, '_> {
         match (&path.leaf, text) {
             (KLeaf::Ptr(_), _) | (KLeaf::Chars(_), Text::Canonical) => {
                 self.read_text(to, size, found, Helper::ProbeReadKernelStr);
+            }
+            (KLeaf::Ints(int, len), _)
+                if self.element_of(ty).is_some_and(|e| e.bits != int.bits) =>
+            {
+                self.convert_array(to, ty, found, (*int, *len), object.known);
             }
             (leaf, _) => self.copy_array(to, size, found, leaf, object.known),
         }
@@ -111,6 +117,41 @@ impl Program<'_, '_> {
             self.probe(to, len, address);
         }
         self.clear(to.at(len), size - len);
+    }
+
+    /// The integer type of an array's elements.
+    fn element_of(&self, ty: &Ty) -> Option<IntTy> {
+        match ty {
+            Ty::Array(element, _) if element.is_scalar() => Some(self.int_of(element)),
+            _ => None,
+        }
+    }
+
+    /// An array of integers of another width, element by element.
+    fn convert_array(
+        &mut self,
+        to: Place,
+        ty: &Ty,
+        address: ValueId,
+        (int, len): (IntTy, u32),
+        known: bool,
+    ) {
+        let (Ty::Array(element, wanted), Some(kept)) = (ty, self.element_of(ty)) else { return };
+        let from = Place::pointer(address, Space::Kernel);
+        let count = len.min(*wanted);
+        for i in 0..count {
+            let value = if known {
+                self.load_int(from.at(i * int.size()), int)
+            } else {
+                let scratch = self.scratch();
+                let source = self.address(from.at(i * int.size()));
+                self.probe(scratch, int.size(), source);
+                self.load_int(scratch, int)
+            };
+            self.store_scalar(to.at(i * kept.size()), element, value);
+        }
+        let end = count * kept.size();
+        self.clear(to.at(end), self.size_of(ty) - end);
     }
 
     /// Follows hops to the object that the last hop of a path starts from.

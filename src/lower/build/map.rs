@@ -5,7 +5,7 @@
 use super::func::Join;
 use super::kernel::Text;
 use super::memory::Place;
-use super::{Program, layout};
+use super::{Program, key_fields, layout};
 use crate::ir::{BinOp, CmpOp, Helper, MapTarget, Op, Space, ValueId, Width};
 use crate::sema::hir::{Expr, MapId, MapKind, MapRef, MapValue};
 use crate::sema::types::{IntTy, Ty};
@@ -69,8 +69,8 @@ impl<'h> Program<'_, 'h> {
             }
             [part] => self.place_of(part),
             parts => {
-                let fields = layout::key(hir, map);
-                let key = self.temp(fields.layout.size, format!("key of @{}", map.name));
+                let fields = key_fields(hir, map);
+                let key = self.temp(fields.size, format!("key of @{}", map.name));
                 self.write_fields(parts, &fields, key, Text::Canonical);
                 key
             }
@@ -94,8 +94,9 @@ impl<'h> Program<'_, 'h> {
         let value = if value.ty.is_scalar() {
             let number = self.scalar(value);
             let purpose = format!("value for @{}", self.hir.maps[entry.map].name);
-            let place = self.temp(self.size_of(&value.ty), purpose);
-            self.store_scalar(place, &value.ty, number);
+            let stored = layout::stored(&value.ty);
+            let place = self.temp(self.size_of(&stored), purpose);
+            self.store_scalar(place, &stored, number);
             place
         } else {
             self.place_of(value)
@@ -114,7 +115,7 @@ impl<'h> Program<'_, 'h> {
             self.f.call(Helper::MapDelete, vec![map, key]);
             return;
         }
-        let size = layout::value(hir, map).size;
+        let size = layout::map_value_size(hir, map);
         self.in_place(entry.map, key, |p, value| p.clear(value, size), |_| {});
     }
 
@@ -145,7 +146,7 @@ impl<'h> Program<'_, 'h> {
         };
         self.in_place(map, key, add, |p| {
             let purpose = format!("first value for @{}", hir.maps[map].name);
-            let first = p.temp(layout::value(hir, &hir.maps[map]).size, purpose);
+            let first = p.temp(layout::map_value_size(hir, &hir.maps[map]), purpose);
             for (off, addend) in words {
                 p.store(first.at(*off), width, *addend);
             }
@@ -221,7 +222,7 @@ impl<'h> Program<'_, 'h> {
     /// How a map's value is kept that is an integer.
     fn value_int(&self, map: MapId) -> IntTy {
         match &self.hir.maps[map].value {
-            MapValue::Plain(ty) => self.int_of(ty),
+            MapValue::Plain(ty) => self.int_of(&layout::stored(ty)),
             MapValue::Agg(_) => IntTy::U64,
         }
     }

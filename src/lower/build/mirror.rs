@@ -68,7 +68,7 @@ impl<'h> Program<'_, 'h> {
             field,
             |p, alternative| {
                 match &alternative.kind {
-                    KExprKind::Path(path) => p.path_into(path, base, to, size, text),
+                    KExprKind::Path(path) => p.path_into(path, base, to, &field.ty, text),
                     KExprKind::Const(_)
                     | KExprKind::Enumerator { .. }
                     | KExprKind::Unary(..)
@@ -273,6 +273,7 @@ impl<'h> Program<'_, 'h> {
         }
         if self.f.is_live() {
             let none = self.f.number(u64::MAX);
+            let none = self.convert(none, &Ty::U64, &Ty::Int(repr));
             self.f.jump(&mut done, vec![none]);
         }
         self.f.enter(done)[0]

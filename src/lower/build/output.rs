@@ -20,13 +20,13 @@ enum Early {
 impl<'h> Program<'_, 'h> {
     /// Writes a record.
     pub(super) fn output(&mut self, id: OutputId, args: &'h [Expr]) {
-        let fields = layout::record(self.hir, &self.hir.outputs[id]);
+        let fields = layout::record(self.hir, &self.hir.outputs[id].args);
         // What an argument changes is changed even if the record is dropped.
         let effects = args.iter().any(walk::has_effect);
         let early: Vec<Early> =
             if effects { args.iter().map(|arg| self.early(arg)).collect() } else { Vec::new() };
         let ring = self.f.value(Op::MapAddr(MapTarget::Ring));
-        let (size, flags) = (self.f.number(u64::from(fields.layout.size)), self.f.number(0));
+        let (size, flags) = (self.f.number(u64::from(fields.size)), self.f.number(0));
         let record = self.f.call(Helper::RingbufReserve, vec![ring, size, flags]);
         let (mut full, mut reserved) = (Join::new(), Join::new());
         let cond = self.f.cond_number(CmpOp::Eq, record, 0);
@@ -46,7 +46,7 @@ impl<'h> Program<'_, 'h> {
             }
             end = offset.saturating_add(self.size_of(&arg.ty));
         }
-        self.clear(to.at(end), fields.layout.size.saturating_sub(end));
+        self.clear(to.at(end), fields.size.saturating_sub(end));
         let flags = self.f.number(0);
         self.f.call(Helper::RingbufSubmit, vec![record, flags]);
         self.f.jump(&mut full, Vec::new());

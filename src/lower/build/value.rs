@@ -131,13 +131,13 @@ impl<'h> Program<'_, 'h> {
             self.write(part, to.at(*offset), text);
             end = offset.saturating_add(self.size_of(&part.ty));
         }
-        self.clear(to.at(end), fields.layout.size.saturating_sub(end));
+        self.clear(to.at(end), fields.size.saturating_sub(end));
     }
 
     /// Where the members of a type are.
     fn parts_of(&self, ty: &Ty) -> Fields {
         let offsets = match ty {
-            Ty::Tuple(parts) => return layout::fields(self.hir, parts.iter()),
+            Ty::Tuple(parts) => return layout::fields(self.hir, parts),
             Ty::Array(element, len) => {
                 let size = self.size_of(element);
                 (0..*len).map(|i| i.saturating_mul(size)).collect()
@@ -152,7 +152,10 @@ impl<'h> Program<'_, 'h> {
             | Ty::Str(_)
             | Ty::Ptr(_) => Vec::new(),
         };
-        Fields { offsets, layout: layout::of(self.hir, ty) }
+        {
+            let (size, align) = layout::size_align(self.hir, ty);
+            Fields { offsets, size, align }
+        }
     }
 
     /// Where a value is, or is put, to be read.
@@ -215,6 +218,9 @@ impl<'h> Program<'_, 'h> {
         let cond = self.f.cond_number(CmpOp::Eq, found, 0);
         self.f.branch_with(cond, &mut done, vec![zero], &mut present, Vec::new());
         self.f.enter(present);
+        // A map keeps an integer wider than its type may be; a part of a tuple is kept as it is.
+        let whole_value = std::ptr::eq(whole, expr);
+        let int = if whole_value { self.int_of(&layout::stored(&expr.ty)) } else { int };
         let value = self.load_int(Place::pointer(found, Space::Shared).at(offset), int);
         self.f.jump(&mut done, vec![value]);
         self.f.enter(done)[0]
