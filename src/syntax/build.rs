@@ -138,6 +138,15 @@ impl<'a> Build<'a> {
         literal::character(self.text(self.span(l, r))).map_or(ExprKind::Error, ExprKind::Int)
     }
 
+    /// `sched:sched_switch`, without the blanks that may stand around the colon.
+    pub(super) fn source_name(&self, l: Loc, r: Loc) -> Ident {
+        let mut ident = self.ident(l, r);
+        if ident.name.contains(char::is_whitespace) {
+            ident.name = ident.name.split_whitespace().collect();
+        }
+        ident
+    }
+
     // Probes
 
     /// `uprobe:"/opt/my app":main`: parts between colons; quotes hold what would end a part.
@@ -358,6 +367,19 @@ impl<'a> Build<'a> {
         let span = self.until(target.span, r);
         self.expect_place(&target);
         Expr { kind: ExprKind::Step { target: Box::new(target), delta, postfix: true }, span }
+    }
+
+    /// `$tuple.0`
+    pub(super) fn tuple_member(&self, base: Expr, l: Loc, r: Loc) -> Expr {
+        let name = self.ident(l, r);
+        if matches!(base.kind, ExprKind::Int(_) | ExprKind::Duration(_)) {
+            let span = base.span.to(name.span);
+            let message =
+                format!("`{}` is not an integer, and there are no other numbers", self.text(span));
+            self.report(Diagnostic::new(Code::E0005, span, message));
+            return Expr { kind: ExprKind::Error, span };
+        }
+        member(base, name, false)
     }
 
     /// `@map[a, b]` is a key, `x[i]` an element.

@@ -366,6 +366,7 @@ impl Lexer<'_> {
         match last {
             Some(T::Assign | T::Else) => kind.is_type_word(),
             None | Some(T::LBrace | T::Semi | T::Qualifier) => false,
+            Some(last) if kind == T::Else && !last.is_type_word() => false,
             Some(T::CInt) if kind == T::CInt => false,
             _ => matches!(
                 next,

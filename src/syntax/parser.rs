@@ -133,10 +133,8 @@ impl Parser<'_> {
         };
         let diagnostic =
             Diagnostic::new(Code::E0001, span, format!("expected {wanted}, found {what}"));
-        let is_statement = at == 0 && found.is_some_and(|t| matches!(t.kind, T::Local | T::Map));
-        let outside =
-            is_statement.then_some("statements stand in a probe or function: `begin { $x = 1; }`");
-        let help = outside.or_else(|| expected::help(self.build.text(span)));
+        let help =
+            context_help(tokens, at, &wanted).or_else(|| expected::help(self.build.text(span)));
         self.build.report(match help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
@@ -171,6 +169,25 @@ impl Parser<'_> {
             ),
         );
         Some(Token { kind, start: previous.end, end: previous.end })
+    }
+}
+
+/// What to do about token `at`, which cannot stand there, where people bring the habits of C along.
+fn context_help(tokens: &[Token], at: usize, wanted: &str) -> Option<&'static str> {
+    let kind = |i: usize| tokens.get(i).map(|t| t.kind);
+    let before = |n: usize| at.checked_sub(n).and_then(kind);
+    match kind(at)? {
+        T::Local | T::Map if at == 0 => {
+            Some("statements stand in a probe or function: `begin { $x = 1; }`")
+        }
+        T::Assign if before(2) == Some(T::For) || before(3) == Some(T::For) => {
+            Some("a loop is written `for $i : 0..10 { … }`")
+        }
+        T::Ident if before(1) == Some(T::Let) => Some("the names of variables start with `$`"),
+        found if found.is_type_word() && wanted == "a statement" => {
+            Some("a variable is declared `let $x: type;`, or by assigning to it")
+        }
+        _ => None,
     }
 }
 
