@@ -34,8 +34,11 @@ lalrpop_util::lalrpop_mod!(
     ub
 );
 
-/// How many tokens are parsed again after errors before the rest of a file's mistakes are left for the next run.
-const MAX_REPARSED: usize = 1 << 22;
+/// How much work errors may make, in tokens, before the rest of a file is left for the next run.
+const MAX_WORK: usize = 1 << 22;
+
+/// What an error costs besides parsing its item again: finding out what was expected.
+const ERROR_WORK: usize = 64;
 
 /// Parses the items of a file.
 pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
@@ -43,7 +46,7 @@ pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
         grammar: ub::ItemParser::new(),
         build: Build::new(file, text),
         faults: &lexed.faults,
-        reparsed: 0,
+        work: 0,
     };
     let mut items = Vec::with_capacity(lexed.items.len());
     for (number, range) in lexed.items.iter().enumerate() {
@@ -62,14 +65,17 @@ struct Parser<'a> {
     build: Build<'a>,
     /// Where the lexer has already reported that tokens are not what was meant.
     faults: &'a [u32],
-    /// How many tokens have been parsed in vain.
-    reparsed: usize,
+    /// The work that errors have made.
+    work: usize,
 }
 
 impl Parser<'_> {
     /// Parses one item, as often as it has errors.
     fn item(&mut self, tokens: &[Token]) -> ItemKind {
         let mut tokens = Cow::Borrowed(tokens);
+        if self.work > MAX_WORK {
+            return ItemKind::Error;
+        }
         loop {
             let triples = tokens.iter().enumerate().map(|(i, t)| {
                 let (start, end) =
@@ -87,8 +93,8 @@ impl Parser<'_> {
                     return ItemKind::Error;
                 }
             };
-            self.reparsed += tokens.len();
-            let spent = self.reparsed > MAX_REPARSED;
+            self.work += tokens.len() + ERROR_WORK;
+            let spent = self.work > MAX_WORK;
             let again = tokens.get(at).is_some_and(|t| t.kind == T::Error);
             let missing =
                 if again || spent { None } else { self.missing_separator(&tokens, at, &expected) };
