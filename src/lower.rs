@@ -2,7 +2,7 @@
 
 mod backend;
 mod demand;
-mod emit;
+mod emission;
 mod frame;
 mod legalize;
 mod machine;
@@ -10,4 +10,4 @@ mod passes;
 mod regalloc;
 mod select;
 
-pub use backend::{compile, optimize};
+pub use backend::{compile, emit, optimize};

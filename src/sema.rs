@@ -2,4 +2,5 @@
 
 pub mod decls;
 pub mod hir;
+pub mod layout;
 pub mod types;
