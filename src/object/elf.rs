@@ -13,6 +13,7 @@ pub mod section_type {
     pub const PROGBITS: u32 = 1;
     pub const SYMTAB: u32 = 2;
     pub const STRTAB: u32 = 3;
+    pub const NOBITS: u32 = 8;
     pub const REL: u32 = 9;
 }
 
