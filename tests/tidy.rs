@@ -48,14 +48,22 @@ fn files_of(folder: &str) -> BTreeMap<PathBuf, String> {
 
 /// The part that a file of `src` belongs to: the first component of its path.
 fn part_of(path: &Path) -> String {
-    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("it is in src");
-    let first = below.components().next().expect("it has a name").as_os_str().to_string_lossy().into_owned();
+    let below =
+        path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("it is in src");
+    let first = below
+        .components()
+        .next()
+        .expect("it has a name")
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
 /// The names after `crate::` in code, also those of `crate::{a, b::c}`.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut names = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -70,7 +78,9 @@ fn imports(text: &str) -> Vec<String> {
             c == ',' && depth == 0
         };
         let items: Vec<&str> = group.map_or(vec![rest], |g| g.split(top_level).collect());
-        let name = |item: &str| item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let name = |item: &str| {
+            item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        };
         names.extend(items.into_iter().map(name).filter(|n| !n.is_empty()));
     }
     names
