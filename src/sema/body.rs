@@ -4,13 +4,22 @@
 //! nothing is decided twice: a name is looked up, a type chosen and an operator given its sign here, and later stages only carry them. What a
 //! diagnostic was given for has [`Ty::Error`], and nothing that contains it is reported again.
 
+mod calls;
+mod convert;
+mod expr;
+mod mapuse;
+mod ops;
+mod output;
+mod record;
+mod stmt;
+
 use super::decls::Decls;
 use super::hir::{
-    Arg, Class, ClassLevel, Culprit, Expr, ExprKind, Hir, Local, LocalId, Output, OutputId,
-    OutputKind,
+    Arg, Class, ClassLevel, Culprit, EnumId, Expr, ExprKind, Hir, Local, LocalId, MirrorId,
+    Output, OutputId, OutputKind, ParamId,
 };
 use super::maps::Maps;
-use super::types::Ty;
+use super::types::{Pointee, Ty};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::Name;
@@ -36,22 +45,18 @@ pub(super) struct Pass<'a> {
     /// Constructs that a stock loader does not serve, where each is first used.
     pub runner_only: IndexMap<&'static str, Span, FxBuildHasher>,
     /// Parameters that are used.
-    pub used_params: FxHashSet<super::hir::ParamId>,
-    /// Maps of the script that are mentioned are in `maps`; variables that are never read are told once a body.
-    pub unused: Vec<(Name, Span)>,
+    pub used_params: FxHashSet<ParamId>,
 }
 
 /// What `args` gives in a probe.
 #[derive(Debug)]
-pub(super) struct ProbeArgs<'a> {
+pub(super) struct ProbeArgs {
     /// The probe as it is written, for messages.
     pub probe: String,
-    /// Whether it is a user tracepoint or another place where raw kernel memory is not read.
+    /// Whether it is a user tracepoint, in which raw kernel memory is not read.
     pub user: bool,
     /// The arguments by name.
     pub args: Vec<ProbeArg>,
-    /// Keeps the declarations alive as long as the arguments.
-    pub decls: &'a Decls,
 }
 
 /// An argument of a probe.
@@ -70,15 +75,15 @@ pub(super) struct ProbeArg {
 pub(super) enum ArgValue {
     /// What the kernel passes.
     Kernel(Arg),
-    /// A value in a mirror to which an argument points: the registers of a system call, one field for each architecture that has them.
-    Registers(Arg, super::hir::MirrorId, Vec<(u32, u32)>),
+    /// A field of the mirror that an argument points to: a register of a system call.
+    Field(Arg, MirrorId, u32),
 }
 
 /// The analysis of one body.
 #[derive(Debug)]
 pub(super) struct Body<'p, 'a> {
     pub pass: &'p mut Pass<'a>,
-    pub probe: &'p ProbeArgs<'a>,
+    pub probe: &'p ProbeArgs,
     pub locals: Arena<Local>,
     pub class: Class,
     pub vars: Vars,
@@ -158,7 +163,7 @@ impl Vars {
 }
 
 impl<'p, 'a> Body<'p, 'a> {
-    pub(super) fn new(pass: &'p mut Pass<'a>, probe: &'p ProbeArgs<'a>, class: Class) -> Self {
+    pub(super) fn new(pass: &'p mut Pass<'a>, probe: &'p ProbeArgs, class: Class) -> Self {
         Body {
             pass,
             probe,
@@ -199,7 +204,7 @@ impl<'p, 'a> Body<'p, 'a> {
     }
 
     /// Notes the use of a mirror, which lowers the class unless it is the library's.
-    pub(super) fn use_mirror(&mut self, id: super::hir::MirrorId, span: Span) {
+    pub(super) fn use_mirror(&mut self, id: MirrorId, span: Span) {
         let mirror = &self.hir().mirrors[id];
         if !mirror.locked {
             self.lower_class(ClassLevel::Private, span, || {
@@ -209,7 +214,7 @@ impl<'p, 'a> Body<'p, 'a> {
     }
 
     /// Notes the use of a mirrored enum, likewise.
-    pub(super) fn use_enum(&mut self, id: super::hir::EnumId, span: Span) {
+    pub(super) fn use_enum(&mut self, id: EnumId, span: Span) {
         let decl = &self.hir().enums[id];
         let locked = self.pass.sources.file(decl.span.file).origin == Origin::Uapi;
         if decl.kernel.is_some() && !locked {
@@ -263,4 +268,19 @@ pub(super) fn error(span: Span) -> Expr {
 /// An integer constant.
 pub(super) fn int(value: u64, ty: Ty, span: Span) -> Expr {
     Expr { kind: ExprKind::Int(value), ty, span }
+}
+
+/// A field of the mirror that an argument of the probe points to.
+pub(super) fn argument_field(
+    hir: &Hir,
+    arg: &Arg,
+    mirror: MirrorId,
+    field: u32,
+    span: Span,
+) -> Expr {
+    let ty = Ty::Ptr(Pointee::Mirror(mirror));
+    let base = Box::new(Expr { kind: ExprKind::Arg(arg.clone()), ty, span });
+    let fields = &hir.mirrors[mirror].fields;
+    let ty = fields.get(field as usize).map_or(Ty::Error, |f| f.ty.clone());
+    Expr { kind: ExprKind::Field { base, mirror, field }, ty, span }
 }

@@ -48,6 +48,15 @@ impl Body<'_, '_> {
                 let (size, _) = super::super::layout::size_align(self.hir(), &ty);
                 literal(u64::from(size), span)
             }
+            ast::ExprKind::SizeofExpr(value) => {
+                let value = self.value(value);
+                let (size, _) = super::super::layout::size_align(self.hir(), &value.ty);
+                literal(u64::from(size), span)
+            }
+            ast::ExprKind::Type(ty) => self.fail(
+                Diagnostic::new(Code::E0230, ty.span, "a type is not a value")
+                    .label("expected a value"),
+            ),
             ast::ExprKind::Offsetof(ty, path) => self.offsetof(ty, path, span),
             ast::ExprKind::Block(block, _) => {
                 self.fail(unbuilt::unbuilt("block expression", block.span))
@@ -263,8 +272,8 @@ impl Body<'_, '_> {
             ArgValue::Kernel(place) => {
                 Expr { kind: ExprKind::Arg(place.clone()), ty: arg.ty.clone(), span }
             }
-            ArgValue::Register(place, mirror, fields) => {
-                let value = super::registers(self.hir(), place, *mirror, fields, span);
+            ArgValue::Field(place, mirror, field) => {
+                let value = super::argument_field(self.hir(), place, *mirror, *field, span);
                 Expr { kind: ExprKind::Convert(Box::new(value)), ty: arg.ty.clone(), span }
             }
         }

@@ -40,10 +40,8 @@ impl Body<'_, '_> {
                 return Some(ValueSlot::Plain(slot.clone()).ty());
             }
             Some((ValueSlot::Agg(shape, _), first)) => (shape.kind, *first),
-            None => {
-                self.never_written(&name, span);
-                return None;
-            }
+            // That nothing is ever written is told once, when all uses are known.
+            None => return None,
         };
         let function = agg_name(agg);
         self.report(
@@ -54,16 +52,6 @@ impl Body<'_, '_> {
                 .help(format!("keep a plain value beside it, such as `{name}_now += …`")),
         );
         None
-    }
-
-    fn never_written(&mut self, name: &str, span: Span) {
-        if !self.pass.inferring {
-            self.report(
-                Diagnostic::new(Code::E0426, span, format!("`{name}` is never given a value"))
-                    .label("read here")
-                    .help(format!("give it one in a probe: `{name}[key] = value;`")),
-            );
-        }
     }
 
     /// The entry, with the key brought to the map's key types.
@@ -508,10 +496,6 @@ impl Body<'_, '_> {
         };
         let map = self.pass.maps.mention(self.pass.decls, &name.name, name.span);
         self.pass.maps.read(map, first.span);
-        if self.pass.maps.get(map).value.is_none() {
-            let name = self.pass.maps.name(map);
-            self.never_written(&name, first.span);
-        }
         Some(map)
     }
 
