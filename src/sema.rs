@@ -4,25 +4,27 @@
 //! into a table, and the bodies of probes analyzed against that table.
 
 mod body;
+pub mod arith;
 pub mod builtins;
+pub mod consteval;
 pub mod decls;
 mod finish;
-mod fold;
+pub mod fold;
 mod format;
 pub mod hir;
 pub mod imports;
-mod join;
-mod layout;
+pub mod join;
+pub mod layout;
 mod maps;
 mod print;
 mod probe;
 mod programs;
 pub mod show;
-mod suggest;
+pub mod suggest;
 mod syscall;
-mod typeexpr;
+pub mod typeexpr;
 pub mod types;
-mod unbuilt;
+pub mod unbuilt;
 
 pub use imports::Importer;
 pub use print::print;

@@ -56,7 +56,9 @@ fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mu
     let value = match &info.value {
         Some((slot, _)) => slot.agg().map_or_else(|| MapValue::Plain(slot.ty()), MapValue::Agg),
         None => {
-            diags.push(never_written(name, info));
+            if !info.written {
+                diags.push(never_written(name, info));
+            }
             MapValue::Plain(Ty::Error)
         }
     };
@@ -77,9 +79,11 @@ fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mu
 
 fn never_written(name: &Name, info: &MapInfo) -> Diagnostic {
     let span = info.read.unwrap_or(info.first);
+    let keyed = info.key.as_ref().is_none_or(|(key, _)| !key.is_empty());
+    let key = if keyed { "[key]" } else { "" };
     Diagnostic::new(Code::E0426, span, format!("`@{name}` is never given a value"))
         .label("used here")
-        .help(format!("give it one in a probe, such as `@{name}[key] = value;`"))
+        .help(format!("give it one in a probe, such as `@{name}{key} = value;`"))
 }
 
 /// The kind of a map that nothing declares.

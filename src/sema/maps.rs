@@ -37,6 +37,8 @@ pub struct MapInfo {
     pub value: Option<(ValueSlot, Span)>,
     /// The first use that only reads or removes.
     pub read: Option<Span>,
+    /// Whether anything gives it a value, were it one that is refused.
+    pub written: bool,
 }
 
 /// What is known of a map's entries.
@@ -77,6 +79,7 @@ impl Maps {
             key: None,
             value: None,
             read: None,
+            written: false,
         });
         MapId::from_raw(RawIdx::from_u32(u32::try_from(index).unwrap_or(u32::MAX)))
     }
@@ -104,6 +107,11 @@ impl Maps {
     /// Notes that a map is read at `span`.
     pub fn read(&mut self, id: MapId, span: Span) {
         self.get_mut(id).read.get_or_insert(span);
+    }
+
+    /// Notes that a map is given a value, whatever becomes of it.
+    pub fn written(&mut self, id: MapId) {
+        self.get_mut(id).written = true;
     }
 
     /// A use with this key; gives the types the parts are brought to.

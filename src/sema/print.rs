@@ -48,11 +48,9 @@ impl Printer<'_> {
                 MapValue::Plain(ty) => show::ty(self.hir, ty),
                 MapValue::Agg(agg) => aggregation(agg),
             };
-            let key = match map.key.as_slice() {
-                [] => String::new(),
-                parts => show::tuple(self.hir, parts).replace(['(', ')'], ""),
-            };
-            let key = if key.is_empty() { key } else { format!("[{key}]") };
+            let parts: Vec<String> = map.key.iter().map(|t| show::ty(self.hir, t)).collect();
+            let key =
+                if parts.is_empty() { String::new() } else { format!("[{}]", parts.join(", ")) };
             let text = format!("map @{}{key}: {value} in {:?}({})", map.name, map.kind, map.max_entries);
             self.line(&text);
         }

@@ -6,10 +6,11 @@ use super::body::{ArgValue, ProbeArg, ProbeArgs};
 use super::decls::Decls;
 use super::hir::{Attach, Class, ClassLevel, Culprit, Once};
 use super::suggest::nearest;
-use super::{imports, show, syscall, unbuilt};
+use super::{show, syscall, unbuilt};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{Ident, Name, ProbeSpec};
+use crate::uapi;
 
 /// A kind of probe.
 struct Kind {
@@ -105,7 +106,7 @@ fn usage(diagnostic: Diagnostic, kind: &Kind) -> Diagnostic {
 
 fn malformed(kind: &Kind, span: Span, label: &str) -> Diagnostic {
     let name = kind.names.first().copied().unwrap_or_default();
-    let text = format!("this is not how a `{name}` probe is written");
+    let text = format!("malformed `{name}` probe");
     usage(Diagnostic::new(Code::E0421, span, text).label(label), kind)
 }
 
@@ -162,10 +163,10 @@ fn user(
 fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Diagnostic {
     let text = format!("unknown tracepoint `user:{}`", name.name);
     let diagnostic = Diagnostic::new(Code::E0422, name.span, text).label("not declared");
-    if let Some(area) = imports::library_with_tracepoint(&name.name) {
+    if let Some(area) = declared_in_library(&name.name) {
         let top = Span::new(name.span.file, 0, 0);
         return diagnostic
-            .help(format!("it is declared in the library's `{area}`"))
+            .note(format!("the library's `{area}` declares it"))
             .fix(format!("add `import \"{area}\";`"), top, format!("import \"{area}\";\n"));
     }
     match nearest(&name.name, decls.tracepoints.keys().map(Name::as_str)) {
@@ -179,6 +180,12 @@ fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Diagnostic {
             }
         }
     }
+}
+
+/// The library's file that declares a user tracepoint.
+fn declared_in_library(name: &str) -> Option<&'static str> {
+    let declaration = format!("tracepoint user:{name}(");
+    uapi::names().find(|area| uapi::text(area).is_some_and(|text| text.contains(&declaration)))
 }
 
 fn once_place(once: Once, spec: &ProbeSpec) -> Place {

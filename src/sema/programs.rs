@@ -51,7 +51,9 @@ pub(super) fn analyze(
     diags.extend(walk.diags);
     let (finished, findings) = finish::finish(&maps, &decls, sources);
     diags.extend(findings);
-    tell_runner(&walk.runner_only, diags);
+    if !diags.has_errors() {
+        tell_runner(&walk.runner_only, diags);
+    }
     tell_unused_params(sources, &decls, &walk.used_params, diags);
     whole(decls, finished, walk.outputs, walk.programs)
 }

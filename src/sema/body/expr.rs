@@ -7,7 +7,7 @@ use super::super::hir::{
 };
 use super::super::suggest::nearest;
 use super::super::types::{IntTy, Pointee, Ty};
-use super::super::unbuilt;
+use super::super::{fold, layout, show, unbuilt};
 use super::{ArgValue, Body, ProbeArg, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -45,13 +45,13 @@ impl Body<'_, '_> {
             }
             ast::ExprKind::SizeofType(ty) => {
                 let ty = self.resolve(ty);
-                let (size, _) = super::super::layout::size_align(self.hir(), &ty);
-                literal(u64::from(size), span)
+                let layout = layout::of(self.hir(), &ty);
+                literal(u64::from(layout.size), span)
             }
             ast::ExprKind::SizeofExpr(value) => {
                 let value = self.value(value);
-                let (size, _) = super::super::layout::size_align(self.hir(), &value.ty);
-                literal(u64::from(size), span)
+                let layout = layout::of(self.hir(), &value.ty);
+                literal(u64::from(layout.size), span)
             }
             ast::ExprKind::Type(ty) => self.fail(
                 Diagnostic::new(Code::E0230, ty.span, "a type is not a value")
@@ -80,7 +80,7 @@ impl Body<'_, '_> {
 
     fn name(&mut self, name: &Name, span: Span) -> Expr {
         if name == "args" {
-            let known = super::super::show::list(self.probe.args.iter().map(|a| a.name.as_str()), 8);
+            let known = show::list(self.probe.args.iter().map(|a| a.name.as_str()), 8);
             let mut diagnostic =
                 Diagnostic::new(Code::E0230, span, "`args` as a whole is not a value")
                     .label("expected `args.NAME`");
@@ -245,7 +245,7 @@ impl Body<'_, '_> {
             return self.probe_arg(&arg, span);
         }
         let probe = &self.probe.probe;
-        let known = super::super::show::list(self.probe.args.iter().map(|a| a.name.as_str()), 8);
+        let known = show::list(self.probe.args.iter().map(|a| a.name.as_str()), 8);
         let mut diagnostic = Diagnostic::new(
             Code::E0124,
             name.span,
@@ -365,7 +365,7 @@ impl Body<'_, '_> {
                 );
             }
         };
-        if let Some(value) = super::super::fold::constant(&index)
+        if let Some(value) = fold::constant(&index)
             && !(0..i128::from(len)).contains(&value)
         {
             let found = self.show(&base.ty);
@@ -461,6 +461,6 @@ pub(super) fn unknown_member(owner: &str, fields: &[&str], name: &Ident) -> Diag
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None if fields.is_empty() => diagnostic,
         None => diagnostic
-            .help(format!("it has {}", super::super::show::list(fields.iter().copied(), 12))),
+            .help(format!("it has {}", show::list(fields.iter().copied(), 12))),
     }
 }

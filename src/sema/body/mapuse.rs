@@ -8,7 +8,7 @@ use super::super::hir::{
 use super::super::join::Slot;
 use super::super::maps::{AggShape, Clash, ValueSlot};
 use super::super::types::Ty;
-use super::super::unbuilt;
+use super::super::{show, unbuilt};
 use super::{Body, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -135,7 +135,7 @@ impl Body<'_, '_> {
         let spell = |types: &[Ty]| match types {
             [] => "no key".to_owned(),
             [one] => format!("key `{}`", self.show(one)),
-            many => format!("key `{}`", super::super::show::tuple(self.hir(), many)),
+            many => format!("key `{}`", show::tuple(self.hir(), many)),
         };
         let (found, known) = (spell(found), spell(&clash.known));
         let diagnostic =
@@ -184,6 +184,8 @@ impl Body<'_, '_> {
         out: &mut Vec<Stmt>,
     ) {
         let (name, key, target_span) = target;
+        let map = self.pass.maps.mention(self.pass.decls, &name.name, name.span);
+        self.pass.maps.written(map);
         if op.is_none() && let Some((kind, callee, args)) = self.aggregation(value) {
             self.aggregate(target, kind, (callee, args), value.span, out);
             return;

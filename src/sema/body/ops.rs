@@ -1,39 +1,12 @@
 //! Operators: which types they take, which signed or unsigned form is meant, and what they give.
 
-use super::super::fold;
+use super::super::{arith, fold, join, show};
 use super::super::hir::{BinOp, Expr, ExprKind, UnOp};
-use super::super::join;
 use super::super::types::{IntTy, Ty};
 use super::{Body, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, UnaryOp};
-
-/// `op` on operands that are compared or divided as signed or unsigned.
-fn arithmetic(op: BinaryOp, signed: bool) -> Option<BinOp> {
-    Some(match (op, signed) {
-        (BinaryOp::Add, _) => BinOp::Add,
-        (BinaryOp::Sub, _) => BinOp::Sub,
-        (BinaryOp::Mul, _) => BinOp::Mul,
-        (BinaryOp::Div, false) => BinOp::DivU,
-        (BinaryOp::Div, true) => BinOp::DivS,
-        (BinaryOp::Rem, false) => BinOp::RemU,
-        (BinaryOp::Rem, true) => BinOp::RemS,
-        (BinaryOp::Shl, _) => BinOp::Shl,
-        (BinaryOp::Shr, false) => BinOp::ShrU,
-        (BinaryOp::Shr, true) => BinOp::ShrS,
-        (BinaryOp::And, _) => BinOp::And,
-        (BinaryOp::Or, _) => BinOp::Or,
-        (BinaryOp::Xor, _) => BinOp::Xor,
-        (BinaryOp::Eq, _) => BinOp::Eq,
-        (BinaryOp::Ne, _) => BinOp::Ne,
-        (BinaryOp::Lt | BinaryOp::Gt, false) => BinOp::LtU,
-        (BinaryOp::Lt | BinaryOp::Gt, true) => BinOp::LtS,
-        (BinaryOp::Le | BinaryOp::Ge, false) => BinOp::LeU,
-        (BinaryOp::Le | BinaryOp::Ge, true) => BinOp::LeS,
-        (BinaryOp::LogAnd | BinaryOp::LogOr, _) => return None,
-    })
-}
 
 fn is_comparison(op: BinaryOp) -> bool {
     matches!(
@@ -60,10 +33,7 @@ impl Body<'_, '_> {
 
     fn logical(&mut self, op: BinaryOp, left: &ast::Expr, right: &ast::Expr, span: Span) -> Expr {
         let left = self.condition(left);
-        // What the right side assigns or steps may not happen.
-        let assigned = self.vars.assigned.clone();
         let right = self.condition(right);
-        self.vars.assigned = assigned;
         let (left, right) = (Box::new(left), Box::new(right));
         let kind = if op == BinaryOp::LogAnd {
             ExprKind::LogAnd(left, right)
@@ -94,7 +64,9 @@ impl Body<'_, '_> {
         let ty = match known.ty {
             _ if !self.pass.inferring => Ty::Error,
             _ if is_comparison(op) => Ty::Bool,
-            Ty::Int(_) | Ty::Bool => Ty::Int(result_type(op, &known.ty, &known.ty)),
+            Ty::Int(_) | Ty::Bool => arith::meaning(op, widened(&known.ty), widened(&known.ty))
+                .and_then(|m| m.result)
+                .map_or(Ty::Error, Ty::Int),
             _ => Ty::Error,
         };
         Expr { ty, ..error(span) }
@@ -106,11 +78,11 @@ impl Body<'_, '_> {
                 return refused;
             }
         }
-        let ty = result_type(op, &left.ty, &right.ty);
-        // A shift to the right fills up as the left operand says; everything else as the result does.
-        let op = arithmetic(op, division_sign(op, &left.ty, &right.ty));
-        let Some(op) = op else { return error(span) };
-        build(op, left, right, Ty::Int(ty), span)
+        let meaning = arith::meaning(op, widened(&left.ty), widened(&right.ty));
+        match meaning.and_then(|m| Some((m.op, m.result?))) {
+            Some((op, ty)) => build(op, left, right, Ty::Int(ty), span),
+            None => error(span),
+        }
     }
 
     fn refuse_in_arithmetic(&mut self, op: BinaryOp, side: &Expr) -> Option<Expr> {
@@ -156,13 +128,10 @@ impl Body<'_, '_> {
         if !comparable {
             return self.refuse_comparison(op, &left, &right, span);
         }
-        let signed = comparison_type(&left, &right).signed;
-        let Some(form) = arithmetic(op, signed) else { return error(span) };
-        let (left, right) = match op {
-            BinaryOp::Gt | BinaryOp::Ge => (right, left),
-            _ => (left, right),
-        };
-        build(form, left, right, Ty::Bool, span)
+        let both = comparison_type(&left, &right);
+        let Some(meaning) = arith::meaning(op, both, both) else { return error(span) };
+        let (left, right) = if meaning.swap { (right, left) } else { (left, right) };
+        build(meaning.op, left, right, Ty::Bool, span)
     }
 
     fn refuse_comparison(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span) -> Expr {
@@ -248,7 +217,7 @@ impl Body<'_, '_> {
             .secondary(side.span, format!("this is `{ty}`"))
             .secondary(decl.span, "declared here")
             .note(numbers)
-            .help(format!("compare it with {}", super::super::show::list(names.iter().copied(), 8)));
+            .help(format!("compare it with {}", show::list(names.iter().copied(), 8)));
             for name in names.iter().take(4) {
                 diagnostic = diagnostic.fix(format!("write `{name}`"), other.span, *name);
             }
@@ -311,13 +280,11 @@ impl Body<'_, '_> {
         span: Span,
     ) -> Expr {
         let cond = self.condition(cond);
-        let assigned = self.vars.assigned.clone();
-        let then = self.expr(then);
-        let otherwise = self.expr(otherwise);
-        self.vars.assigned = assigned;
+        let then = self.value(then);
+        let otherwise = self.value(otherwise);
         let slot = self.slot(&then).join(&self.slot(&otherwise));
         let ty = slot.map(|s| s.resolved());
-        let (Some(ty), true) = (ty, then.ty != Ty::Void && otherwise.ty != Ty::Void) else {
+        let Some(ty) = ty else {
             let (t, o) = (self.show(&then.ty), self.show(&otherwise.ty));
             let diagnostic =
                 Diagnostic::new(Code::E0221, span, "the two values of `?:` have different types")
@@ -402,22 +369,6 @@ fn comparison_type(left: &Expr, right: &Expr) -> IntTy {
         (true, false) => r,
         (false, true) => l,
         _ => join::int(l, r),
-    }
-}
-
-fn division_sign(op: BinaryOp, left: &Ty, right: &Ty) -> bool {
-    match op {
-        BinaryOp::Shl | BinaryOp::Shr => widened(left).signed,
-        _ => join::int(widened(left), widened(right)).signed,
-    }
-}
-
-/// What an arithmetic operator gives.
-fn result_type(op: BinaryOp, left: &Ty, right: &Ty) -> IntTy {
-    match op {
-        BinaryOp::Sub => IntTy::S64,
-        BinaryOp::Shl | BinaryOp::Shr => widened(left),
-        _ => join::int(widened(left), widened(right)),
     }
 }
 

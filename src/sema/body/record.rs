@@ -1,6 +1,7 @@
 //! Struct values: literals, and variables of which one member is assigned.
 
 use super::super::hir::{Expr, ExprKind, LocalId, Stmt, StmtKind, StructId};
+use super::super::show;
 use super::super::types::Ty;
 use super::{Body, error, expr};
 use crate::diag::{Code, Diagnostic};
@@ -43,7 +44,7 @@ impl Body<'_, '_> {
             .map(|(field, _)| field.name.as_str())
             .collect();
         if !missing.is_empty() {
-            let list = super::super::show::list(missing.iter().copied(), 8);
+            let list = show::list(missing.iter().copied(), 8);
             let declared = decl.span;
             return self.fail(
                 Diagnostic::new(Code::E0229, ty.span, format!("fields without a value: {list}"))

@@ -296,7 +296,7 @@ impl Body<'_, '_> {
         let read_only = |what: String| {
             Diagnostic::new(Code::E0320, base.span.to(name.span), format!("{what} cannot be written"))
                 .label("read-only")
-                .note("mirrors are read-only views of kernel structs, and what a probe is given is the kernel's")
+                .note("what a probe is given belongs to the kernel, and mirrors only show it")
         };
         if matches!(&base.kind, ast::ExprKind::Name(n) if n == "args") {
             let _ = self.value(value);
@@ -487,6 +487,15 @@ impl Body<'_, '_> {
         let rounds = high - low;
         if rounds <= MAX_ROUNDS {
             return Some(u32::try_from(rounds.max(0)).unwrap_or(0));
+        }
+        if fold::constant(start).is_some() && fold::constant(end).is_some() {
+            let text = format!("this loop has {rounds} rounds");
+            let span = start.span.to(end.span);
+            let diagnostic = Diagnostic::new(Code::E0520, span, text)
+                .label(format!("at most {MAX_ROUNDS} are allowed"))
+                .note("a program must end in time: the kernel's processor waits for it");
+            self.report(diagnostic);
+            return None;
         }
         let open = if fold::constant(end).is_some() { start } else { end };
         let found = self.show(&open.ty);
