@@ -10,18 +10,19 @@ pub mod consteval;
 pub mod decls;
 mod finish;
 pub mod fold;
-mod format;
+pub mod format;
 pub mod hir;
 pub mod imports;
 pub mod join;
 pub mod layout;
-mod maps;
+pub mod maps;
 mod print;
 mod probe;
 mod programs;
 pub mod show;
 pub mod suggest;
 mod syscall;
+pub mod syscalls;
 pub mod typeexpr;
 pub mod types;
 pub mod unbuilt;
@@ -37,7 +38,7 @@ use hir::Hir;
 ///
 /// Never fails: what is wrong is left out of the HIR or marked in it, and told in the diagnostics.
 pub fn analyze(sources: &mut Sources, root: FileId, importer: &mut dyn Importer) -> (Hir, Diags) {
-    let (files, mut diags) = imports::load(sources, root, importer, &[]);
+    let (files, mut diags) = imports::load(sources, root, importer, &[syscall::LIBRARY]);
     let (decls, findings) = decls::collect(sources, &files);
     diags.extend(findings);
     let hir = programs::analyze(sources, decls, &files, &mut diags);
