@@ -1,0 +1,201 @@
+//! The parser: tokens → tree, item by item, through the LALRPOP grammar, with recovery.
+//!
+//! In: the tokens of a file, brackets balanced. Out: the tree and diagnostics. No LALRPOP type leaves this module.
+//!
+//! Recovery is by replacement. Where an item cannot be parsed, the error is reported, the smallest statement, field or
+//! enumerator around it is replaced by one `error` token, and the item is parsed again; where nothing smaller is left, the
+//! item becomes an `Error`. LALRPOP's own recovery drops tokens until *any* open production accepts one, which loses track of
+//! nested blocks; here the balanced brackets say where a statement ends.
+
+use super::ast::{File, Item, ItemKind};
+use super::build::{Build, Loc};
+use super::expected;
+use super::lexer::Lexed;
+use super::nesting::brace_in_expr;
+use super::token::{Token, TokenKind as T};
+use crate::diag::{Code, Diagnostic, Diags};
+use crate::source::{FileId, Span};
+use lalrpop_util::ParseError;
+use std::ops::Range;
+
+lalrpop_util::lalrpop_mod!(
+    #[allow(clippy::all, clippy::pedantic, missing_docs, missing_debug_implementations, unreachable_pub, unused,
+        reason = "generated from grammar/ub.lalrpop")]
+    ub
+);
+
+/// How many tokens are parsed again after errors before the rest of a file's mistakes are left for the next run.
+const MAX_REPARSED: usize = 1 << 22;
+
+/// Parses the items of a file.
+pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
+    let build = Build::new(file, text);
+    let parser = ub::ItemParser::new();
+    let mut reparsed = 0;
+    let mut items = Vec::with_capacity(lexed.items.len());
+    for (number, range) in lexed.items.iter().enumerate() {
+        let tokens = lexed.tokens.get(range.clone()).unwrap_or(&[]);
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
+        // What a limit cut off is not worth a second message.
+        let incomplete = lexed.cut && number + 1 == lexed.items.len();
+        let kind = if incomplete { ItemKind::Error } else { item(&parser, &build, tokens, &mut reparsed) };
+        items.push(Item { kind, span: Span::new(file, first.start, last.end) });
+    }
+    (File { items }, build.into_diags())
+}
+
+/// Parses one item, as often as it has errors.
+fn item(parser: &ub::ItemParser, build: &Build<'_>, tokens: &[Token], reparsed: &mut usize) -> ItemKind {
+    let mut tokens = tokens.to_vec();
+    loop {
+        let triples = tokens.iter().enumerate().map(|(i, t)| {
+            let (start, end) = (Loc { byte: t.start, token: i }, Loc { byte: t.end, token: i + 1 });
+            (start, t.kind, end)
+        });
+        let (at, expected) = match parser.parse(build, triples) {
+            Ok(kind) => return kind,
+            Err(ParseError::UnrecognizedToken { token: (start, ..), expected }) => (start.token, expected),
+            Err(ParseError::UnrecognizedEof { expected, .. }) => (tokens.len(), expected),
+            Err(ParseError::ExtraToken { token: (start, ..) }) => (start.token, Vec::new()),
+            Err(ParseError::InvalidToken { .. } | ParseError::User { .. }) => return ItemKind::Error,
+        };
+        *reparsed += tokens.len();
+        let again = tokens.get(at).is_some_and(|t| t.kind == T::Error);
+        if !again && let Repair::Insert(token) = report(build, &tokens, at, &expected) {
+            tokens.insert(at, token);
+            continue;
+        }
+        let range = statement_around(&tokens, at, again).filter(|_| *reparsed <= MAX_REPARSED);
+        let Some(range) = range else { return ItemKind::Error };
+        replace(&mut tokens, range);
+    }
+}
+
+/// What to do about an error that has been reported.
+enum Repair {
+    /// Put in the separator that was missing before token `at`.
+    Insert(Token),
+    /// Leave out the statement.
+    Replace,
+}
+
+/// Reports that token `at` cannot stand where it does.
+fn report(build: &Build<'_>, tokens: &[Token], at: usize, expected: &[String]) -> Repair {
+    let previous = at.checked_sub(1).and_then(|i| tokens.get(i)).copied();
+    let found = tokens.get(at).copied();
+    if let (Some(previous), Some(separator)) = (previous, missing_separator(build, tokens, at, expected)) {
+        let sign = if separator == T::Semi { ";" } else { "," };
+        let gap = build.token_span(previous).after();
+        build.report(
+            Diagnostic::new(Code::E0009, gap, format!("expected `{sign}` after this"))
+                .fix(format!("write `{sign}`"), gap, sign),
+        );
+        return Repair::Insert(Token { kind: separator, start: previous.end, end: previous.end });
+    }
+    let wanted = expected::describe(expected);
+    let (span, what) = match found.filter(|t| t.start < t.end) {
+        Some(token) => (build.token_span(token), expected::found(build.text(build.token_span(token)))),
+        None => {
+            let last = previous.or(found).map_or(Span::new(build.file(), 0, 0), |t| build.token_span(t));
+            (last.after(), "the end of this".to_owned())
+        }
+    };
+    let mut diagnostic = Diagnostic::new(Code::E0001, span, format!("expected {wanted}, found {what}"));
+    if let Some(help) = expected::help(build.text(span)) {
+        diagnostic = diagnostic.help(help);
+    }
+    build.report(diagnostic);
+    Repair::Replace
+}
+
+/// The separator that was expected at the end of the line before token `at`, or of the item.
+fn missing_separator(build: &Build<'_>, tokens: &[Token], at: usize, expected: &[String]) -> Option<T> {
+    let previous = tokens.get(at.checked_sub(1)?)?;
+    let (kind, name) = match tokens.first()?.kind {
+        T::Enum => (T::Comma, "\",\""),
+        _ => (T::Semi, "\";\""),
+    };
+    let ends_line = tokens.get(at).is_none_or(|t| build.line_end_between(*previous, *t));
+    let separated = matches!(previous.kind, T::Semi | T::Comma | T::LBrace | T::RBrace | T::Error);
+    (ends_line && !separated && expected.iter().any(|e| e == name)).then_some(kind)
+}
+
+/// The tokens of the smallest statement, field or enumerator that holds token `at`.
+///
+/// `None` where there is none, or where the range would be what it already is. `wide`: a `}` does not end what is before it.
+fn statement_around(tokens: &[Token], at: usize, wide: bool) -> Option<Range<usize>> {
+    let start = statement_start(tokens, at, wide)?;
+    let end = statement_end(tokens, start, at);
+    let known = |i: usize| tokens.get(i).is_some_and(|t| t.kind == T::Error);
+    let repeats = match end - start {
+        0 => start.checked_sub(1).is_some_and(known) || known(start),
+        1 => known(start),
+        _ => false,
+    };
+    (!repeats).then_some(start..end)
+}
+
+fn statement_start(tokens: &[Token], at: usize, wide: bool) -> Option<usize> {
+    let mut start = None;
+    let mut closers = Vec::new();
+    for (i, token) in tokens.iter().enumerate().take(at).rev() {
+        match token.kind {
+            T::RParen | T::RBracket | T::RBrace | T::TypeClose => closers.push(i),
+            T::LParen | T::LBracket | T::LBrace | T::TypeOpen => {
+                let body = opens_body(tokens, i);
+                match closers.pop() {
+                    // The end of a compound statement.
+                    Some(closer) if closers.is_empty() && body && !wide => start = start.or(Some(closer + 1)),
+                    Some(_) => {}
+                    None if body => return Some(start.unwrap_or(i + 1)),
+                    // Inside an expression there are no statements to leave out.
+                    None => start = None,
+                }
+            }
+            T::Error if closers.is_empty() && i + 1 < at => start = start.or(Some(i + 1)),
+            kind if closers.is_empty() && kind == separator(tokens) => start = start.or(Some(i + 1)),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn statement_end(tokens: &[Token], start: usize, at: usize) -> usize {
+    let mut open = Vec::new();
+    for (i, token) in tokens.iter().enumerate().skip(start) {
+        match token.kind {
+            T::LParen | T::LBracket | T::LBrace | T::TypeOpen => open.push(i),
+            T::RParen | T::RBracket | T::RBrace | T::TypeClose => {
+                let Some(opener) = open.pop() else { return i };
+                let chained = tokens.get(i + 1).is_some_and(|t| t.kind == T::Else);
+                if open.is_empty() && i >= at && opens_body(tokens, opener) && !chained {
+                    let semi = tokens.get(i + 1).is_some_and(|t| t.kind == T::Semi);
+                    return i + 1 + usize::from(semi);
+                }
+            }
+            kind if open.is_empty() && i >= at && kind == separator(tokens) => return i + 1,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// What separates the parts of an item's body.
+fn separator(tokens: &[Token]) -> T {
+    if tokens.first().is_some_and(|t| t.kind == T::Enum) { T::Comma } else { T::Semi }
+}
+
+/// Whether token `at` is a `{` that holds statements, fields, enumerators or settings.
+fn opens_body(tokens: &[Token], at: usize) -> bool {
+    let is = |i: usize, kind| tokens.get(i).is_some_and(|t| t.kind == kind);
+    let config = at == 2 && is(0, T::Config);
+    let before = at.checked_sub(1).and_then(|i| tokens.get(i));
+    is(at, T::LBrace) && (config || before.is_none_or(|t| !brace_in_expr(t.kind)))
+}
+
+/// Puts one `error` token in place of those in `range`.
+fn replace(tokens: &mut Vec<Token>, range: Range<usize>) {
+    let start = tokens.get(range.start).map_or(0, |t| t.start);
+    let end = range.end.checked_sub(1).and_then(|i| tokens.get(i)).map_or(start, |t| t.end.max(start));
+    tokens.splice(range, [Token { kind: T::Error, start, end }]);
+}
