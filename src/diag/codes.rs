@@ -46,9 +46,38 @@ codes! {
     E0014 "file without any declaration or probe"
     E0015 "file with too many tokens"
     // E01 names
+    E0101 "unknown type"
+    E0102 "name declared twice"
+    E0103 "import that is not found"
+    E0104 "imports in a circle"
+    E0105 "too many imports"
+    E0106 "unknown setting"
+    E0107 "unknown name in a constant"
+    E0190 "not supported yet"
     // E02 types
+    E0201 "type that cannot stand here"
+    E0202 "declaration that needs itself"
+    E0203 "size out of range"
+    E0204 "value that is not constant"
+    E0205 "value that is not of its type"
+    E0206 "struct without members"
+    E0207 "two members of one name"
+    E0208 "bitfield that is not possible"
     // E03 mirrors and ABI
+    E0301 "path through an unknown type"
+    E0302 "kernel value that does not convert"
+    E0303 "kernel member declared in two ways"
+    E0304 "expression that a mirror cannot have"
+    E0305 "member of something that has none"
+    E0306 "mirrored enumerator that is not a name"
     // E04 probes, maps, output
+    E0401 "event without a known prototype"
+    E0402 "argument that the event has not"
+    E0403 "argument of another type"
+    E0404 "prototypes that cannot be told apart"
+    E0405 "unknown kind of map"
+    E0406 "map size out of range"
+    E0407 "setting out of range"
     // E05 limits of BPF
     // W1 warnings
 }

@@ -472,6 +472,7 @@ impl<'a> Lexer<'a> {
             T::Ident if self.nesting.is_empty() && self.slice(token) == "mirrors" && (declares || self.head == T::Enum) => {
                 T::Mirrors
             }
+            T::Ident if last == Some(T::Kernel) && self.slice(token) == "tracepoint" => T::Tracepoint,
             T::Ident if types::int_name(self.slice(token)).is_none() => T::Ident,
             kind => {
                 let kind = if kind == T::Ident { T::IntName } else { kind };

@@ -34,6 +34,10 @@ fn print_item(item: &Item) -> Sexp {
         ItemKind::Struct(s) => struct_decl(s),
         ItemKind::Enum(e) => enum_decl(e),
         ItemKind::Tracepoint(t) => tracepoint(t),
+        ItemKind::Prototype(p) => {
+            let params = p.params.iter().map(|(t, n)| Sexp::list("param", [name(n), ty(t)]));
+            Sexp::list("kernel-tracepoint", std::iter::once(name(&p.event)).chain(params))
+        }
         ItemKind::Fn(f) => fn_decl(f),
         ItemKind::Probe(p) => probe(p),
         ItemKind::Error => Sexp::atom("(error)"),
