@@ -14,6 +14,7 @@ pub mod format;
 pub mod hir;
 pub mod imports;
 pub mod join;
+pub mod kpath;
 pub mod layout;
 pub mod maps;
 mod print;
