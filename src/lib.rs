@@ -9,3 +9,4 @@ pub mod sema;
 pub mod source;
 pub mod syntax;
 pub mod target;
+pub mod uapi;

@@ -23,7 +23,7 @@ use std::process::Command;
 ///
 /// # Panics
 /// When it has not and `UBPFC_REQUIRE` names it.
-pub fn require(what: &str) -> bool {
+pub(crate) fn require(what: &str) -> bool {
     let there = match what {
         "root" => std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
             status.lines().any(|line| line.split_whitespace().take(3).eq(["Uid:", "0", "0"]))
