@@ -4,7 +4,7 @@
 //! as such.
 
 use super::code::Insn;
-#[expect(
+#[allow(
     clippy::wildcard_imports,
     reason = "it is a table of names that this module needs nearly all of"
 )]
