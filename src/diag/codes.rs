@@ -31,11 +31,31 @@ macro_rules! codes {
 codes! {
     // E00 syntax
     E0001 "unexpected token"
+    E0002 "character that means nothing"
+    E0003 "string or character literal that is never closed"
+    E0004 "comment that is never closed"
+    E0005 "number out of range or malformed"
+    E0006 "escape sequence or character literal that does not exist"
+    E0007 "bracket that does not match"
+    E0008 "nested too deeply"
+    E0009 "missing semicolon"
+    E0010 "assignment in a condition"
+    E0011 "assignment to something that is not a variable"
+    E0012 "words that make no integer type"
+    E0013 "member without a type or a name"
+    E0014 "file without any declaration or probe"
+    E0015 "file with too many tokens"
     // E01 names
     // E02 types
     // E03 mirrors and ABI
+    E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     // E05 limits of BPF
+    E0501 "stack too small"
+    E0502 "program too long"
+    E0503 "too many values at once"
+    E0504 "map key too large"
+    E0505 "record too large"
     // W1 warnings
 }
 

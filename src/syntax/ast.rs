@@ -429,8 +429,12 @@ pub enum ExprKind {
     },
     /// `sizeof(type)`
     SizeofType(TypeExpr),
+    /// `sizeof(value)`
+    SizeofExpr(Box<Expr>),
     /// `offsetof(type, member.member)`
     Offsetof(TypeExpr, Vec<Ident>),
+    /// A type as an argument: `container_of(ptr, struct sock, member)`.
+    Type(TypeExpr),
     /// `{ statements; value }`
     Block(Block, Box<Expr>),
     /// Something that could not be parsed.
