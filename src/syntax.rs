@@ -46,8 +46,12 @@ pub fn parse(sources: &Sources, file: FileId) -> (Parsed, Diags) {
     diags.extend(errors);
     if tree.items.is_empty() && diags.is_empty() {
         diags.push(
-            Diagnostic::new(Code::E0014, Span::new(file, 0, 0), "the file declares nothing and has no probe")
-                .help("the smallest script is `begin { printf(\"hello\\n\"); }`"),
+            Diagnostic::new(
+                Code::E0014,
+                Span::new(file, 0, 0),
+                "the file declares nothing and has no probe",
+            )
+            .help("the smallest script is `begin { printf(\"hello\\n\"); }`"),
         );
     }
     (Parsed { file: tree, trivia: lexed.trivia }, diags)

@@ -1,9 +1,16 @@
 //! The front end on files: trees and diagnostics as snapshots beside their inputs.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read their inputs, and fail by panicking"
+)]
+
 use std::path::Path;
 use ubpfc::diag::{Code, Format, render};
 use ubpfc::source::{Origin, Sources};
 use ubpfc::syntax;
+use ubpfc::syntax::ast::ItemKind;
 
 /// Runs `print` over every `.ub` file in a folder of `testdata`, and compares with `NAME.KIND.snap` beside it.
 fn snapshots(glob: &str, kind: &str, print: impl Fn(&mut Sources, &str, String) -> String) {
@@ -59,9 +66,35 @@ const NO_FILE: &[Code] = &[Code::E0008, Code::E0015];
 #[test]
 fn every_syntax_code_has_an_example() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors");
-    let files: Vec<String> =
-        std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    let files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|f| f.unwrap().file_name().into_string().unwrap())
+        .collect();
     for code in Code::ALL.iter().filter(|c| c.as_str().starts_with("E00") && !NO_FILE.contains(c)) {
-        assert!(files.iter().any(|f| f.starts_with(code.as_str()) && f.ends_with(".ub")), "{}", code.as_str());
+        assert!(
+            files
+                .iter()
+                .any(|f| f.starts_with(code.as_str())
+                    && Path::new(f).extension() == Some("ub".as_ref())),
+            "{}",
+            code.as_str()
+        );
     }
+}
+
+#[test]
+fn documentation_is_found_by_position() {
+    let text = "/// One.\n/// Two.\nstruct s {\n    int a; // of a\n    /// Of b.\n    int b;\n\n    /// Lost.\n\n    int c;\n}\n";
+    let mut sources = Sources::new();
+    let file = sources.add("doc.ub", text, Origin::User);
+    let (parsed, diags) = syntax::parse(&sources, file);
+    assert!(diags.is_empty());
+    let item = &parsed.file.items[0];
+    let doc = |span| parsed.trivia.doc_before(span, &sources);
+    assert_eq!(doc(item.span).as_deref(), Some("One.\nTwo."));
+    let ItemKind::Struct(decl) = &item.kind else { panic!("a struct") };
+    let docs: Vec<_> = decl.fields.iter().map(|f| doc(f.span)).collect();
+    assert_eq!(docs, [None, Some("Of b.".to_owned()), None]);
+    assert_eq!(parsed.trivia.comments.iter().filter(|c| c.trailing).count(), 1);
+    assert_eq!(parsed.trivia.blank_lines.len(), 2);
 }

@@ -1,6 +1,6 @@
 //! Diagnostics as text: for people, one line each, or JSON.
 
-use super::{Diagnostic, Diags, Severity};
+use super::{Diagnostic, Diags, Fix, Severity};
 use crate::source::{FileId, Sources, Span};
 use codespan_reporting::diagnostic as cs;
 use codespan_reporting::files;
@@ -83,6 +83,7 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
         );
     }
     notes.extend(d.help.iter().map(|h| format!("help: {h}")));
+    notes.extend(d.fixes.iter().map(fix));
     let diagnostic = cs::Diagnostic::new(severity)
         .with_code(d.code.as_str())
         .with_message(&d.message)
@@ -93,6 +94,16 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
     match term::emit_to_write_style(&mut buffer, &config, &Files(sources), &diagnostic) {
         Ok(()) => out.push_str(&String::from_utf8_lossy(buffer.as_slice())),
         Err(_) => short(out, sources, d),
+    }
+}
+
+/// A fix as one line: what it does, and what is then written.
+fn fix(fix: &Fix) -> String {
+    match fix.edits.as_slice() {
+        [(_, text)] if !text.is_empty() && !fix.title.contains(text.trim()) => {
+            format!("fix: {}: `{}`", fix.title, text.trim())
+        }
+        _ => format!("fix: {}", fix.title),
     }
 }
 

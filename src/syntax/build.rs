@@ -122,6 +122,10 @@ impl<'a> Build<'a> {
         StrLit { value: literal::string(self.text(span)).unwrap_or_default(), span }
     }
 
+    pub(super) fn string_expr(&self, l: Loc, r: Loc) -> ExprKind {
+        literal::string(self.text(self.span(l, r))).map_or(ExprKind::Error, ExprKind::Str)
+    }
+
     pub(super) fn number(&self, l: Loc, r: Loc) -> ExprKind {
         match literal::number(self.text(self.span(l, r))) {
             Ok(literal::Number::Int(value)) => ExprKind::Int(value),
@@ -149,7 +153,10 @@ impl<'a> Build<'a> {
             }
             let place = |i: usize| span.start + u32::try_from(i).unwrap_or(u32::MAX);
             let name = text.get(start..at).unwrap_or("").replace('"', "");
-            parts.push(Ident { name: Name::new(name), span: Span::new(self.file, place(start), place(at)) });
+            parts.push(Ident {
+                name: Name::new(name),
+                span: Span::new(self.file, place(start), place(at)),
+            });
             start = at + 1;
         }
         ProbeSpec { parts, optional, span }
@@ -158,9 +165,13 @@ impl<'a> Build<'a> {
     pub(super) fn expect_user(&self, provider: &Ident) {
         if provider.name != "user" {
             self.report(
-                Diagnostic::new(Code::E0001, provider.span, "a tracepoint declared in a script is a `user:` tracepoint")
-                    .label("expected `user`")
-                    .fix("write `user`", provider.span, "user"),
+                Diagnostic::new(
+                    Code::E0001,
+                    provider.span,
+                    "a tracepoint declared in a script is a `user:` tracepoint",
+                )
+                .label("expected `user`")
+                .fix("write `user`", provider.span, "user"),
             );
         }
     }
@@ -183,21 +194,9 @@ impl<'a> Build<'a> {
         })
     }
 
-    pub(super) fn tuple_type(&self, first: TypeExpr, rest: Vec<TypeExpr>) -> TypeExprKind {
-        TypeExprKind::Tuple(std::iter::once(first).chain(rest).collect())
-    }
-
     pub(super) fn abstract_type(&self, base: TypeExpr, declarator: Declarator, r: Loc) -> TypeExpr {
         let span = base.span.to(Span::new(self.file, r.byte, r.byte));
         declarator.apply(base, span).0
-    }
-
-    /// The type and name of a parameter.
-    pub(super) fn declare(&self, base: TypeExpr, declarator: Declarator) -> (TypeExpr, Ident) {
-        let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
-        let span = base.span.to(end);
-        let (ty, name) = declarator.apply(base, span);
-        (ty, name.unwrap_or(Ident { name: Name::default(), span }))
     }
 
     // Fields
@@ -214,18 +213,30 @@ impl<'a> Build<'a> {
         match base.kind {
             TypeExprKind::Anonymous(..) | TypeExprKind::Error => {}
             TypeExprKind::Name(_) => self.report(
-                Diagnostic::new(Code::E0013, span, format!("the member `{}` has no type", self.text(span)))
-                    .label("expected a type and a name")
-                    .help("a member is declared as in C: `int pid;`"),
+                Diagnostic::new(
+                    Code::E0013,
+                    span,
+                    format!("the member `{}` has no type", self.text(span)),
+                )
+                .label("expected a type and a name")
+                .help("a member is declared as in C: `int pid;`"),
             ),
             _ => self.report(
-                Diagnostic::new(Code::E0013, span.after(), "the member has no name").label("expected a name"),
+                Diagnostic::new(Code::E0013, span.after(), "the member has no name")
+                    .label("expected a name"),
             ),
         }
-        vec![FieldDecl { ty: base, name: None, bits: None, optional: false, sources: Vec::new(), span }]
+        vec![FieldDecl {
+            ty: base,
+            name: None,
+            bits: None,
+            optional: false,
+            sources: Vec::new(),
+            span,
+        }]
     }
 
-    /// One declarator's share of a member; [`Build::fields`] adds type and name.
+    /// One declarator's share of a member; [`fields`] adds type and name.
     pub(super) fn field(
         &self,
         l: Loc,
@@ -235,18 +246,6 @@ impl<'a> Build<'a> {
         r: Loc,
     ) -> FieldDecl {
         FieldDecl { optional, bits, sources: sources.unwrap_or_default(), ..self.error_field(l, r) }
-    }
-
-    /// The members that declarators over one base type declare.
-    pub(super) fn fields(&self, base: &TypeExpr, declarators: Vec<(Declarator, FieldDecl)>) -> Vec<FieldDecl> {
-        let finish = |(declarator, mut field): (Declarator, FieldDecl)| {
-            let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
-            let span = if declarator.ops.is_empty() { base.span } else { base.span.to(end) };
-            (field.ty, field.name) = declarator.apply(base.clone(), span);
-            field.span = base.span.to(field.span);
-            field
-        };
-        declarators.into_iter().map(finish).collect()
     }
 
     // Statements
@@ -315,8 +314,12 @@ impl<'a> Build<'a> {
             }
             (_, over, None) => {
                 self.report(
-                    Diagnostic::new(Code::E0001, over.span, "a `for` loop runs over a range or a map")
-                        .label("expected `start..end` or `@map`"),
+                    Diagnostic::new(
+                        Code::E0001,
+                        over.span,
+                        "a `for` loop runs over a range or a map",
+                    )
+                    .label("expected `start..end` or `@map`"),
                 );
                 StmtKind::Error
             }
@@ -330,20 +333,10 @@ impl<'a> Build<'a> {
                 .label("expected `==`")
                 .fix("compare with `==`", span, "=="),
         );
-        self.binary(BinaryOp::Eq, left, right)
+        binary(BinaryOp::Eq, left, right)
     }
 
     // Expressions
-
-    pub(super) fn binary(&self, op: BinaryOp, left: Expr, right: Expr) -> Expr {
-        let span = left.span.to(right.span);
-        Expr { kind: ExprKind::Binary(op, Box::new(left), Box::new(right)), span }
-    }
-
-    pub(super) fn ternary(&self, cond: Expr, then: Expr, otherwise: Expr) -> Expr {
-        let span = cond.span.to(otherwise.span);
-        Expr { kind: ExprKind::Ternary(Box::new(cond), Box::new(then), Box::new(otherwise)), span }
-    }
 
     pub(super) fn unary(&self, l: Loc, op: UnaryOp, operand: Expr) -> Expr {
         let span = self.from(l, operand.span);
@@ -365,11 +358,6 @@ impl<'a> Build<'a> {
         let span = self.until(target.span, r);
         self.expect_place(&target);
         Expr { kind: ExprKind::Step { target: Box::new(target), delta, postfix: true }, span }
-    }
-
-    pub(super) fn member(&self, base: Expr, name: Ident, arrow: bool) -> Expr {
-        let span = base.span.to(name.span);
-        Expr { kind: ExprKind::Field { base: Box::new(base), name, arrow }, span }
     }
 
     /// `@map[a, b]` is a key, `x[i]` an element.
@@ -398,6 +386,45 @@ impl<'a> Build<'a> {
     fn until(&self, start: Span, r: Loc) -> Span {
         start.to(Span::new(self.file, r.byte, r.byte))
     }
+}
+
+pub(super) fn tuple_type(first: TypeExpr, rest: Vec<TypeExpr>) -> TypeExprKind {
+    TypeExprKind::Tuple(std::iter::once(first).chain(rest).collect())
+}
+
+/// The type and name of a parameter.
+pub(super) fn declare(base: TypeExpr, declarator: Declarator) -> (TypeExpr, Ident) {
+    let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
+    let span = base.span.to(end);
+    let (ty, name) = declarator.apply(base, span);
+    (ty, name.unwrap_or(Ident { name: Name::default(), span }))
+}
+
+/// The members that declarators over one base type declare.
+pub(super) fn fields(base: &TypeExpr, declarators: Vec<(Declarator, FieldDecl)>) -> Vec<FieldDecl> {
+    let finish = |(declarator, mut field): (Declarator, FieldDecl)| {
+        let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
+        let span = if declarator.ops.is_empty() { base.span } else { base.span.to(end) };
+        (field.ty, field.name) = declarator.apply(base.clone(), span);
+        field.span = base.span.to(field.span);
+        field
+    };
+    declarators.into_iter().map(finish).collect()
+}
+
+pub(super) fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+    let span = left.span.to(right.span);
+    Expr { kind: ExprKind::Binary(op, Box::new(left), Box::new(right)), span }
+}
+
+pub(super) fn ternary(cond: Expr, then: Expr, otherwise: Expr) -> Expr {
+    let span = cond.span.to(otherwise.span);
+    Expr { kind: ExprKind::Ternary(Box::new(cond), Box::new(then), Box::new(otherwise)), span }
+}
+
+pub(super) fn member(base: Expr, name: Ident, arrow: bool) -> Expr {
+    let span = base.span.to(name.span);
+    Expr { kind: ExprKind::Field { base: Box::new(base), name, arrow }, span }
 }
 
 impl std::fmt::Debug for Build<'_> {

@@ -1,56 +1,45 @@
 //! What was expected, in words: the parser's list of terminals, grouped so that people can read it.
-
-use super::lexer::shown;
+//!
+//! The names of terminals are those of `grammar/ub.lalrpop`.
 
 /// A group of terminals that has a name, and the ones that are the sign of it.
 struct Group {
     name: &'static str,
     /// All of these must be expected…
-    sign: &'static [&'static str],
+    sign: &'static str,
     /// …and then none of these is worth a mention.
-    members: &'static [&'static str],
+    members: &'static str,
 }
 
 /// Tried in order; larger groups come first.
 const GROUPS: &[Group] = &[
     Group {
         name: "a declaration or a probe",
-        sign: &["import", "spec"],
-        members: &[
-            "import", "config", "let", "param", "const", "struct", "union", "kernel", "enum", "tracepoint", "fn", "spec",
-        ],
+        sign: "import spec",
+        members: "import config let param const struct union kernel enum tracepoint fn spec",
     },
     Group {
         name: "a statement",
-        sign: &["if", "let", "return", "$name"],
-        members: &[
-            "if", "for", "while", "unroll", "break", "continue", "return", "emit", "let", "{", ";", "error", "name", "$name",
-            "@name", "number", "string literal", "character", "true", "false", "sizeof", "offsetof", "(", "(type", "-", "!",
-            "~", "*", "&", "++", "--",
-        ],
+        sign: "if let return $name",
+        members: "if for while unroll break continue return emit let { ; error name $name @name \
+            number text character true false sizeof offsetof ( (type - ! ~ * & ++ --",
     },
     Group {
         name: "an expression",
-        sign: &["$name", "number", "!"],
-        members: &[
-            "name", "$name", "@name", "number", "string literal", "character", "true", "false", "sizeof", "offsetof", "(",
-            "(type", "-", "!", "~", "*", "&", "++", "--", "{", "int", "u32", "struct", "union", "enum", "qualifier",
-        ],
+        sign: "$name number !",
+        members: "name $name @name number text character true false sizeof offsetof ( (type - ! \
+            ~ * & ++ -- { int u32 struct union enum qualifier",
     },
     Group {
         name: "a type",
-        sign: &["int", "u32", "struct"],
-        members: &[
-            "int", "u32", "struct", "union", "enum", "bool", "void", "string", "qualifier", "name", "(type", "error", ";",
-        ],
+        sign: "int u32 struct",
+        members: "int u32 struct union enum bool void string qualifier name (type error ;",
     },
+    Group { name: "a member's name", sign: "name ( * : ;", members: "name ( * : ;" },
     Group {
         name: "an operator",
-        sign: &["+", "<<", "=="],
-        members: &[
-            "+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "&&", "||", "?", ".", "->",
-            "[", "++", "--", "=", "op=",
-        ],
+        sign: "+ << ==",
+        members: "+ - * / % << >> & | ^ == != < <= > >= && || ? . -> [ ++ -- = op=",
     },
 ];
 
@@ -60,9 +49,8 @@ const WORDS: &[(&str, &str)] = &[
     ("$name", "a variable `$x`"),
     ("@name", "a map `@x`"),
     ("number", "a number"),
-    ("string literal", "a string"),
+    ("text", "a string"),
     ("spec", "a probe such as `user:sched_switch`"),
-    ("spec?", "`?`"),
     ("/predicate", "`/`"),
     ("predicate/", "`/` to end the predicate"),
     ("(type", "`(`"),
@@ -70,7 +58,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// Never worth a mention: they may stand nearly everywhere, or nobody writes them.
-const SILENT: &[&str] = &["error", "qualifier", "op=", "character"];
+const SILENT: &[&str] = &["error", "qualifier", "op=", "character", "spec?"];
 
 /// How many alternatives a message lists.
 const MOST: usize = 4;
@@ -81,8 +69,8 @@ pub(super) fn describe(terminals: &[String]) -> String {
     let mut words = Vec::new();
     let mut operator = false;
     for group in GROUPS {
-        if group.sign.iter().all(|sign| left.contains(sign)) {
-            left.retain(|terminal| !group.members.contains(terminal));
+        if group.sign.split(' ').all(|sign| left.contains(&sign)) {
+            left.retain(|terminal| !group.members.split(' ').any(|member| member == *terminal));
             match group.name {
                 "an operator" => operator = true,
                 name => words.push(name.to_owned()),
@@ -94,7 +82,10 @@ pub(super) fn describe(terminals: &[String]) -> String {
         left.retain(|terminal| *terminal != "}");
     }
     words.extend(left.iter().map(|terminal| {
-        WORDS.iter().find(|(t, _)| t == terminal).map_or_else(|| format!("`{terminal}`"), |(_, w)| (*w).to_owned())
+        WORDS
+            .iter()
+            .find(|(t, _)| t == terminal)
+            .map_or_else(|| format!("`{terminal}`"), |(_, w)| (*w).to_owned())
     }));
     words.dedup();
     // An operator may follow every operand: it is said only where nothing else is.
@@ -126,4 +117,13 @@ const HELP: &[(&str, &str)] = &[
 /// What to do about an unexpected word, where it is a well-known one.
 pub(super) fn help(text: &str) -> Option<&'static str> {
     HELP.iter().find(|(word, _)| *word == text).map(|(_, help)| *help)
+}
+
+/// Text for a message, cut where it is long.
+pub(super) fn shown(text: &str) -> String {
+    const MOST: usize = 32;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

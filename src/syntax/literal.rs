@@ -64,7 +64,10 @@ pub(super) fn number(text: &str) -> Result<Number, NumberError> {
     if let Some((_, unit)) = UNITS.iter().find(|(name, _)| *name == suffix) {
         return value.checked_mul(*unit).map(Number::Duration).ok_or(NumberError::TooLarge);
     }
-    let exponent = lower.strip_prefix('e').and_then(|e| e.parse::<u32>().ok()).ok_or(NumberError::Malformed)?;
+    let exponent = lower
+        .strip_prefix('e')
+        .and_then(|e| e.parse::<u32>().ok())
+        .ok_or(NumberError::Malformed)?;
     let scale = 10_u64.checked_pow(exponent).ok_or(NumberError::TooLarge)?;
     value.checked_mul(scale).map(Number::Int).ok_or(NumberError::TooLarge)
 }
@@ -122,7 +125,9 @@ fn unescape(text: &str) -> Result<SmolStr, std::ops::Range<usize>> {
             'e' => '\x1b',
             '\\' | '\'' | '"' | '?' => escape,
             // A byte that is not ASCII has no place in text, which is UTF-8.
-            'x' => char::from_u32(code(16, 0, 2)).filter(|c| end > at + 2 && c.is_ascii()).ok_or(at..end)?,
+            'x' => char::from_u32(code(16, 0, 2))
+                .filter(|c| end > at + 2 && c.is_ascii())
+                .ok_or(at..end)?,
             '0'..='7' => {
                 let value = code(8, escape.to_digit(8).unwrap_or(0), 2);
                 char::from_u32(value).filter(char::is_ascii).ok_or(at..end)?
@@ -154,7 +159,9 @@ mod tests {
         ] {
             assert_eq!(number(text), Ok(Number::Int(value)), "{text}");
         }
-        for (text, value) in [("100ms", 100_000_000), ("5s", 5_000_000_000), ("1m", 60_000_000_000), ("7ns", 7)] {
+        for (text, value) in
+            [("100ms", 100_000_000), ("5s", 5_000_000_000), ("1m", 60_000_000_000), ("7ns", 7)]
+        {
             assert_eq!(number(text), Ok(Number::Duration(value)), "{text}");
         }
         for text in ["18446744073709551616", "1e20", "99999999999h"] {

@@ -92,7 +92,8 @@ impl Nesting {
 
     /// After `}`, only an operator or `else` goes on with the same tree.
     fn settle(&mut self, next: T) {
-        let goes_on = next.deepens() || matches!(next, T::Else | T::LParen | T::LBracket | T::TypeOpen);
+        let goes_on =
+            next.deepens() || matches!(next, T::Else | T::LParen | T::LBracket | T::TypeOpen);
         if std::mem::take(&mut self.after_block) && !goes_on {
             self.depth = self.base();
         }
@@ -127,7 +128,15 @@ pub(super) fn closer_of(opener: T) -> T {
 pub(super) fn brace_in_expr(last: T) -> bool {
     matches!(
         last,
-        T::TypeClose | T::Assign | T::OpAssign | T::Comma | T::LParen | T::LBracket | T::Return | T::Emit | T::Question
+        T::TypeClose
+            | T::Assign
+            | T::OpAssign
+            | T::Comma
+            | T::LParen
+            | T::LBracket
+            | T::Return
+            | T::Emit
+            | T::Question
             | T::Colon
     )
 }

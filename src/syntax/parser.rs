@@ -16,11 +16,21 @@ use super::token::{Token, TokenKind as T};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{FileId, Span};
 use lalrpop_util::ParseError;
+use std::borrow::Cow;
 use std::ops::Range;
 
 lalrpop_util::lalrpop_mod!(
-    #[allow(clippy::all, clippy::pedantic, missing_docs, missing_debug_implementations, unreachable_pub, unused,
-        reason = "generated from grammar/ub.lalrpop")]
+    #[allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        clippy::unwrap_used,
+        missing_docs,
+        missing_debug_implementations,
+        unreachable_pub,
+        unused,
+        reason = "generated from grammar/ub.lalrpop"
+    )]
     ub
 );
 
@@ -29,95 +39,139 @@ const MAX_REPARSED: usize = 1 << 22;
 
 /// Parses the items of a file.
 pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
-    let build = Build::new(file, text);
-    let parser = ub::ItemParser::new();
-    let mut reparsed = 0;
+    let mut parser = Parser {
+        grammar: ub::ItemParser::new(),
+        build: Build::new(file, text),
+        faults: &lexed.faults,
+        reparsed: 0,
+    };
     let mut items = Vec::with_capacity(lexed.items.len());
     for (number, range) in lexed.items.iter().enumerate() {
         let tokens = lexed.tokens.get(range.clone()).unwrap_or(&[]);
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
         // What a limit cut off is not worth a second message.
         let incomplete = lexed.cut && number + 1 == lexed.items.len();
-        let kind = if incomplete { ItemKind::Error } else { item(&parser, &build, tokens, &mut reparsed) };
+        let kind = if incomplete { ItemKind::Error } else { parser.item(tokens) };
         items.push(Item { kind, span: Span::new(file, first.start, last.end) });
     }
-    (File { items }, build.into_diags())
+    (File { items }, parser.build.into_diags())
 }
 
-/// Parses one item, as often as it has errors.
-fn item(parser: &ub::ItemParser, build: &Build<'_>, tokens: &[Token], reparsed: &mut usize) -> ItemKind {
-    let mut tokens = tokens.to_vec();
-    loop {
-        let triples = tokens.iter().enumerate().map(|(i, t)| {
-            let (start, end) = (Loc { byte: t.start, token: i }, Loc { byte: t.end, token: i + 1 });
-            (start, t.kind, end)
-        });
-        let (at, expected) = match parser.parse(build, triples) {
-            Ok(kind) => return kind,
-            Err(ParseError::UnrecognizedToken { token: (start, ..), expected }) => (start.token, expected),
-            Err(ParseError::UnrecognizedEof { expected, .. }) => (tokens.len(), expected),
-            Err(ParseError::ExtraToken { token: (start, ..) }) => (start.token, Vec::new()),
-            Err(ParseError::InvalidToken { .. } | ParseError::User { .. }) => return ItemKind::Error,
+struct Parser<'a> {
+    grammar: ub::ItemParser,
+    build: Build<'a>,
+    /// Where the lexer has already reported that tokens are not what was meant.
+    faults: &'a [u32],
+    /// How many tokens have been parsed in vain.
+    reparsed: usize,
+}
+
+impl Parser<'_> {
+    /// Parses one item, as often as it has errors.
+    fn item(&mut self, tokens: &[Token]) -> ItemKind {
+        let mut tokens = Cow::Borrowed(tokens);
+        loop {
+            let triples = tokens.iter().enumerate().map(|(i, t)| {
+                let (start, end) =
+                    (Loc { byte: t.start, token: i }, Loc { byte: t.end, token: i + 1 });
+                (start, t.kind, end)
+            });
+            let (at, expected) = match self.grammar.parse(&self.build, triples) {
+                Ok(kind) => return kind,
+                Err(ParseError::UnrecognizedToken { token: (start, ..), expected }) => {
+                    (start.token, expected)
+                }
+                Err(ParseError::UnrecognizedEof { expected, .. }) => (tokens.len(), expected),
+                Err(ParseError::ExtraToken { token: (start, ..) }) => (start.token, Vec::new()),
+                Err(ParseError::InvalidToken { .. } | ParseError::User { .. }) => {
+                    return ItemKind::Error;
+                }
+            };
+            self.reparsed += tokens.len();
+            let spent = self.reparsed > MAX_REPARSED;
+            let again = tokens.get(at).is_some_and(|t| t.kind == T::Error);
+            let missing =
+                if again || spent { None } else { self.missing_separator(&tokens, at, &expected) };
+            if let Some(separator) = missing {
+                tokens.to_mut().insert(at, separator);
+                continue;
+            }
+            let range = statement_around(&tokens, at, again).filter(|_| !spent);
+            if !again && !self.explained(&tokens, range.as_ref(), at) {
+                self.report(&tokens, at, &expected);
+            }
+            match range {
+                Some(range) => replace(tokens.to_mut(), range),
+                None => return ItemKind::Error,
+            }
+        }
+    }
+
+    /// Whether the lexer has reported a fault between the start of the statement and token `at`.
+    fn explained(&self, tokens: &[Token], statement: Option<&Range<usize>>, at: usize) -> bool {
+        let start = tokens.get(statement.map_or(0, |range| range.start)).map_or(0, |t| t.start);
+        let end = tokens.get(at).or(tokens.last()).map_or(start, |t| t.end);
+        let fault = self.faults.get(self.faults.partition_point(|fault| *fault < start));
+        fault.is_some_and(|fault| *fault < end)
+    }
+
+    /// Reports that token `at` cannot stand where it does.
+    fn report(&self, tokens: &[Token], at: usize, expected: &[String]) {
+        let wanted = expected::describe(expected);
+        // A bracket that was put in is as good as the end.
+        let found = tokens.get(at).filter(|t| t.start < t.end);
+        let (span, what) = if let Some(token) = found {
+            let span = self.build.token_span(*token);
+            (span, expected::found(self.build.text(span)))
+        } else {
+            let last = at.checked_sub(1).and_then(|i| tokens.get(i)).or(tokens.first());
+            let span = last
+                .map_or(Span::new(self.build.file(), 0, 0), |t| self.build.token_span(*t))
+                .after();
+            let is_probe = tokens.first().is_some_and(|t| t.kind == T::Spec);
+            (span, format!("the end of the {}", if is_probe { "probe" } else { "declaration" }))
         };
-        *reparsed += tokens.len();
-        let again = tokens.get(at).is_some_and(|t| t.kind == T::Error);
-        if !again && let Repair::Insert(token) = report(build, &tokens, at, &expected) {
-            tokens.insert(at, token);
-            continue;
-        }
-        let range = statement_around(&tokens, at, again).filter(|_| *reparsed <= MAX_REPARSED);
-        let Some(range) = range else { return ItemKind::Error };
-        replace(&mut tokens, range);
+        let diagnostic =
+            Diagnostic::new(Code::E0001, span, format!("expected {wanted}, found {what}"));
+        let is_statement = at == 0 && found.is_some_and(|t| matches!(t.kind, T::Local | T::Map));
+        let outside =
+            is_statement.then_some("statements stand in a probe or function: `begin { $x = 1; }`");
+        let help = outside.or_else(|| expected::help(self.build.text(span)));
+        self.build.report(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
     }
-}
 
-/// What to do about an error that has been reported.
-enum Repair {
-    /// Put in the separator that was missing before token `at`.
-    Insert(Token),
-    /// Leave out the statement.
-    Replace,
-}
-
-/// Reports that token `at` cannot stand where it does.
-fn report(build: &Build<'_>, tokens: &[Token], at: usize, expected: &[String]) -> Repair {
-    let previous = at.checked_sub(1).and_then(|i| tokens.get(i)).copied();
-    let found = tokens.get(at).copied();
-    if let (Some(previous), Some(separator)) = (previous, missing_separator(build, tokens, at, expected)) {
-        let sign = if separator == T::Semi { ";" } else { "," };
-        let gap = build.token_span(previous).after();
-        build.report(
-            Diagnostic::new(Code::E0009, gap, format!("expected `{sign}` after this"))
-                .fix(format!("write `{sign}`"), gap, sign),
+    /// The separator that is missing before token `at`, reported: at the end of a line, at the end of the item, or where the
+    /// next statement starts.
+    fn missing_separator(&self, tokens: &[Token], at: usize, expected: &[String]) -> Option<Token> {
+        let previous = *tokens.get(at.checked_sub(1)?)?;
+        let (kind, sign) = match separator(tokens) {
+            T::Comma => (T::Comma, ","),
+            _ => (T::Semi, ";"),
+        };
+        let separated =
+            matches!(previous.kind, T::Semi | T::Comma | T::LBrace | T::RBrace | T::Error);
+        if separated || !expected.iter().any(|e| e.trim_matches('"') == sign) {
+            return None;
+        }
+        let next = tokens.get(at);
+        if next.is_some_and(|t| {
+            !t.kind.only_starts_statement() && !self.build.line_end_between(previous, *t)
+        }) {
+            return None;
+        }
+        let gap = self.build.token_span(previous).after();
+        self.build.report(
+            Diagnostic::new(Code::E0009, gap, format!("expected `{sign}` after this")).fix(
+                format!("write `{sign}`"),
+                gap,
+                sign,
+            ),
         );
-        return Repair::Insert(Token { kind: separator, start: previous.end, end: previous.end });
+        Some(Token { kind, start: previous.end, end: previous.end })
     }
-    let wanted = expected::describe(expected);
-    let (span, what) = match found.filter(|t| t.start < t.end) {
-        Some(token) => (build.token_span(token), expected::found(build.text(build.token_span(token)))),
-        None => {
-            let last = previous.or(found).map_or(Span::new(build.file(), 0, 0), |t| build.token_span(t));
-            (last.after(), "the end of this".to_owned())
-        }
-    };
-    let mut diagnostic = Diagnostic::new(Code::E0001, span, format!("expected {wanted}, found {what}"));
-    if let Some(help) = expected::help(build.text(span)) {
-        diagnostic = diagnostic.help(help);
-    }
-    build.report(diagnostic);
-    Repair::Replace
-}
-
-/// The separator that was expected at the end of the line before token `at`, or of the item.
-fn missing_separator(build: &Build<'_>, tokens: &[Token], at: usize, expected: &[String]) -> Option<T> {
-    let previous = tokens.get(at.checked_sub(1)?)?;
-    let (kind, name) = match tokens.first()?.kind {
-        T::Enum => (T::Comma, "\",\""),
-        _ => (T::Semi, "\";\""),
-    };
-    let ends_line = tokens.get(at).is_none_or(|t| build.line_end_between(*previous, *t));
-    let separated = matches!(previous.kind, T::Semi | T::Comma | T::LBrace | T::RBrace | T::Error);
-    (ends_line && !separated && expected.iter().any(|e| e == name)).then_some(kind)
 }
 
 /// The tokens of the smallest statement, field or enumerator that holds token `at`.
@@ -145,7 +199,9 @@ fn statement_start(tokens: &[Token], at: usize, wide: bool) -> Option<usize> {
                 let body = opens_body(tokens, i);
                 match closers.pop() {
                     // The end of a compound statement.
-                    Some(closer) if closers.is_empty() && body && !wide => start = start.or(Some(closer + 1)),
+                    Some(closer) if closers.is_empty() && body && !wide => {
+                        start = start.or(Some(closer + 1));
+                    }
                     Some(_) => {}
                     None if body => return Some(start.unwrap_or(i + 1)),
                     // Inside an expression there are no statements to leave out.
@@ -153,7 +209,9 @@ fn statement_start(tokens: &[Token], at: usize, wide: bool) -> Option<usize> {
                 }
             }
             T::Error if closers.is_empty() && i + 1 < at => start = start.or(Some(i + 1)),
-            kind if closers.is_empty() && kind == separator(tokens) => start = start.or(Some(i + 1)),
+            kind if closers.is_empty() && kind == separator(tokens) => {
+                start = start.or(Some(i + 1));
+            }
             _ => {}
         }
     }
@@ -196,6 +254,7 @@ fn opens_body(tokens: &[Token], at: usize) -> bool {
 /// Puts one `error` token in place of those in `range`.
 fn replace(tokens: &mut Vec<Token>, range: Range<usize>) {
     let start = tokens.get(range.start).map_or(0, |t| t.start);
-    let end = range.end.checked_sub(1).and_then(|i| tokens.get(i)).map_or(start, |t| t.end.max(start));
+    let end =
+        range.end.checked_sub(1).and_then(|i| tokens.get(i)).map_or(start, |t| t.end.max(start));
     tokens.splice(range, [Token { kind: T::Error, start, end }]);
 }

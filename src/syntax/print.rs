@@ -17,7 +17,12 @@ pub fn print_tokens(sources: &Sources, file: FileId, tokens: &[Token]) -> String
         let at = sources.line_col(span);
         let place = format!("{}:{}", at.line, at.col);
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{place:<8}{:<14}{}", format!("{:?}", token.kind), sources.text(span).escape_debug());
+        let _ = writeln!(
+            out,
+            "{place:<8}{:<14}{}",
+            format!("{:?}", token.kind),
+            sources.text(span).escape_debug()
+        );
     }
     out
 }

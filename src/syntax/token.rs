@@ -272,10 +272,10 @@ pub enum TokenKind {
     #[token("\n")]
     Newline,
     /// `"text` without the closing quote; reported and then taken for the string.
-    #[regex(r#""([^"\\\n]|\\[^\n])*"#)]
+    #[regex(r#""([^"\\\n]|\\[^\n])*\\?"#)]
     OpenStr,
     /// `'c` without the closing quote; reported and then taken for the character.
-    #[regex(r"'([^'\\\n]|\\[^\n])*")]
+    #[regex(r"'([^'\\\n]|\\[^\n])*\\?")]
     OpenChar,
     /// `#include` and its kind; reported and left out.
     #[regex("#[^\n]*", allow_greedy = true)]
@@ -293,8 +293,20 @@ impl TokenKind {
         use TokenKind as T;
         matches!(
             self,
-            T::Let | T::If | T::Else | T::For | T::While | T::Unroll | T::Break | T::Continue | T::Return | T::Emit
-                | T::Sizeof | T::Offsetof | T::True | T::False
+            T::Let
+                | T::If
+                | T::Else
+                | T::For
+                | T::While
+                | T::Unroll
+                | T::Break
+                | T::Continue
+                | T::Return
+                | T::Emit
+                | T::Sizeof
+                | T::Offsetof
+                | T::True
+                | T::False
         )
     }
 
@@ -303,7 +315,15 @@ impl TokenKind {
         use TokenKind as T;
         matches!(
             self,
-            T::CInt | T::IntName | T::Bool | T::Void | T::StringType | T::Qualifier | T::Struct | T::Union | T::Enum
+            T::CInt
+                | T::IntName
+                | T::Bool
+                | T::Void
+                | T::StringType
+                | T::Qualifier
+                | T::Struct
+                | T::Union
+                | T::Enum
         )
     }
 
@@ -312,8 +332,18 @@ impl TokenKind {
         use TokenKind as T;
         matches!(
             self,
-            T::Ident | T::Local | T::Map | T::Number | T::Str | T::Char | T::True | T::False | T::RParen | T::RBracket
-                | T::PlusPlus | T::MinusMinus
+            T::Ident
+                | T::Local
+                | T::Map
+                | T::Number
+                | T::Str
+                | T::Char
+                | T::True
+                | T::False
+                | T::RParen
+                | T::RBracket
+                | T::PlusPlus
+                | T::MinusMinus
         )
     }
 
@@ -322,8 +352,39 @@ impl TokenKind {
         use TokenKind as T;
         matches!(
             self,
-            T::Ident | T::Local | T::Map | T::Number | T::Str | T::Char | T::True | T::False | T::LParen | T::TypeOpen
-                | T::Bang | T::Tilde | T::Sizeof | T::Offsetof
+            T::Ident
+                | T::Local
+                | T::Map
+                | T::Number
+                | T::Str
+                | T::Char
+                | T::True
+                | T::False
+                | T::LParen
+                | T::TypeOpen
+                | T::Bang
+                | T::Tilde
+                | T::Sizeof
+                | T::Offsetof
+        )
+    }
+
+    /// Whether it can only be the first token of a statement, where one has just ended.
+    pub(super) fn only_starts_statement(self) -> bool {
+        use TokenKind as T;
+        matches!(
+            self,
+            T::Local
+                | T::Map
+                | T::Let
+                | T::If
+                | T::For
+                | T::While
+                | T::Unroll
+                | T::Break
+                | T::Continue
+                | T::Return
+                | T::Emit
         )
     }
 
@@ -332,9 +393,31 @@ impl TokenKind {
         use TokenKind as T;
         matches!(
             self,
-            T::Dot | T::Arrow | T::Question | T::PlusPlus | T::MinusMinus | T::Plus | T::Minus | T::Star | T::Slash
-                | T::Percent | T::Shl | T::Shr | T::And | T::Or | T::Caret | T::Tilde | T::Bang | T::EqEq | T::NotEq
-                | T::Lt | T::Le | T::Gt | T::Ge | T::AndAnd | T::OrOr
+            T::Dot
+                | T::Arrow
+                | T::Question
+                | T::PlusPlus
+                | T::MinusMinus
+                | T::Plus
+                | T::Minus
+                | T::Star
+                | T::Slash
+                | T::Percent
+                | T::Shl
+                | T::Shr
+                | T::And
+                | T::Or
+                | T::Caret
+                | T::Tilde
+                | T::Bang
+                | T::EqEq
+                | T::NotEq
+                | T::Lt
+                | T::Le
+                | T::Gt
+                | T::Ge
+                | T::AndAnd
+                | T::OrOr
         )
     }
 }

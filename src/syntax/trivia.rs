@@ -62,7 +62,11 @@ impl Trivia {
         for (at, comment) in self.comments.iter().enumerate().take(end).rev() {
             let between = text.get(comment.span.end as usize..next as usize).unwrap_or("");
             let lines = between.bytes().filter(|b| *b == b'\n').count();
-            if comment.kind != CommentKind::Doc || comment.trailing || lines != 1 || !between.trim().is_empty() {
+            if comment.kind != CommentKind::Doc
+                || comment.trailing
+                || lines != 1
+                || !between.trim().is_empty()
+            {
                 break;
             }
             (first, next) = (at, comment.span.start);

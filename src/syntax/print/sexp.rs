@@ -32,7 +32,9 @@ impl Sexp {
     pub(super) fn write(&self, out: &mut String, indent: usize) {
         let (head, parts) = match self {
             Sexp::Atom(text) => return out.push_str(text),
-            Sexp::List(parts) if self.flat_width(WIDTH.saturating_sub(indent)).is_some() => (parts.len(), parts),
+            Sexp::List(parts) if self.flat_width(WIDTH.saturating_sub(indent)).is_some() => {
+                (parts.len(), parts)
+            }
             Sexp::List(parts) => (1, parts),
             Sexp::Lines(head, parts) => (*head, parts),
         };
