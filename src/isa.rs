@@ -1,3 +1,5 @@
 //! The instruction set: what lowering produces and the object writer stores.
 
 pub mod code;
+pub mod encode;
+pub mod opcode;

@@ -3,6 +3,7 @@
 pub mod diag;
 pub mod ir;
 pub mod isa;
+pub mod object;
 pub mod sema;
 pub mod source;
 pub mod syntax;

@@ -37,6 +37,13 @@ pub struct Code {
     pub rodata: Rodata,
 }
 
+impl Code {
+    /// Every function: the programs, then the callbacks.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.programs.iter().chain(&self.callbacks)
+    }
+}
+
 /// A function.
 #[derive(Clone, Debug)]
 pub struct Function {
@@ -50,6 +57,14 @@ pub struct Function {
     pub lines: Vec<(InsnIdx, Span)>,
     /// The bytes of stack it uses.
     pub frame_bytes: u32,
+}
+
+impl Function {
+    /// The source of a slot.
+    pub fn span_of(&self, insn: InsnIdx) -> Option<Span> {
+        let next = self.lines.partition_point(|(first, _)| *first <= insn);
+        self.lines.get(next.checked_sub(1)?).map(|(_, span)| *span)
+    }
 }
 
 /// Something that is filled in later.

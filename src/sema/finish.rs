@@ -147,7 +147,7 @@ fn check_kind(
         let start = decl.span.start.saturating_add(at);
         let len = u32::try_from(declared.name.len()).unwrap_or(0);
         let span = crate::source::Span { start, end: start.saturating_add(len), ..decl.span };
-        diagnostic = diagnostic.fix(format!("declare it as `{wanted}`"), span, wanted);
+        diagnostic = diagnostic.write(span, wanted);
     }
     Some(diagnostic)
 }

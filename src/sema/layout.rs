@@ -1,10 +1,151 @@
-//! The C layout of types: size, alignment, and the offsets of members.
+//! The C layout of values: sizes, alignments and offsets.
 //!
-//! In: types, and the declarations they name. Out: bytes, as a C compiler for a 64-bit machine lays them out. Invariant: no type is larger
-//! than [`MAX_SIZE`].
+//! In: a type of a finished HIR. Out: bytes, as a C compiler for a 64-bit machine lays them out. Maps, ring buffer records, stack slots and BTF all
+//! take their numbers from here.
 
-use super::hir::Hir;
-use super::types::Ty;
+use super::hir::{Agg, Hir, Map, MapValue};
+use super::types::{IntTy, Ty};
+
+/// Size and alignment of a type in bytes; [`Ty::Error`] and [`Ty::Void`] take nothing.
+pub fn size_align(hir: &Hir, ty: &Ty) -> (u32, u32) {
+    match ty {
+        Ty::Error | Ty::Void => (0, 1),
+        Ty::Bool => (1, 1),
+        Ty::Int(int) => (int.size(), int.size()),
+        Ty::Enum(id) => (hir.enums[*id].repr.size(), hir.enums[*id].repr.size()),
+        Ty::Str(len) => (*len, 1),
+        Ty::Array(elem, len) => {
+            let (size, align) = size_align(hir, elem);
+            (size.saturating_mul(*len), align)
+        }
+        Ty::Tuple(parts) => {
+            let fields = fields(hir, parts);
+            (fields.size, fields.align)
+        }
+        Ty::Struct(id) => (hir.structs[*id].size, hir.structs[*id].align),
+        Ty::Mirror(id) => (hir.mirrors[*id].size, hir.mirrors[*id].align),
+        Ty::Ptr(_) => (8, 8),
+    }
+}
+
+/// Where the members of a C struct are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// In bytes from the start of the struct, one for each member.
+    pub offsets: Vec<u32>,
+    /// Of the struct in bytes, tail padding included.
+    pub size: u32,
+    /// Of the struct in bytes, at least 1.
+    pub align: u32,
+}
+
+/// The layout of a C struct with members of these types.
+pub fn fields(hir: &Hir, types: &[Ty]) -> Fields {
+    place(types.iter().map(|ty| size_align(hir, ty)))
+}
+
+/// The layout of a C struct with members of these sizes and alignments. Sizes beyond 4 GiB stay there.
+pub fn place(members: impl IntoIterator<Item = (u32, u32)>) -> Fields {
+    let mut layout = Fields { offsets: Vec::new(), size: 0, align: 1 };
+    for (size, align) in members {
+        let offset = align_up(layout.size, align);
+        layout.offsets.push(offset);
+        layout.size = offset.saturating_add(size);
+        layout.align = layout.align.max(align);
+    }
+    layout.size = align_up(layout.size, layout.align);
+    layout
+}
+
+/// The least multiple of `align`, a power of two, from `offset` on; the greatest there is if that would be too large.
+pub fn align_up(offset: u32, align: u32) -> u32 {
+    offset.checked_next_multiple_of(align.max(1)).unwrap_or(u32::MAX & !(align.max(1) - 1))
+}
+
+/// What the kernel takes for the key of a map: the index of an array for a map without a key, the key itself if it has one part, otherwise a tuple of its
+/// parts; in a histogram the bucket is the last part.
+pub fn map_key(map: &Map) -> Ty {
+    let mut parts = map.key.clone();
+    if let MapValue::Agg(Agg::Hist | Agg::Lhist { .. }) = map.value {
+        parts.push(Ty::U32);
+    }
+    match parts.len() {
+        0 => Ty::U32,
+        1 => parts.swap_remove(0),
+        _ => Ty::Tuple(parts.into()),
+    }
+}
+
+/// A member of an aggregation's state.
+pub type AggField = (&'static str, IntTy);
+
+/// The members of an aggregation's state, in order; each is 64 bits wide.
+pub fn agg_fields(agg: &Agg) -> Vec<AggField> {
+    let number = |signed: bool| if signed { IntTy::S64 } else { IntTy::U64 };
+    match agg {
+        Agg::Count | Agg::Hist | Agg::Lhist { .. } => vec![("count", IntTy::U64)],
+        Agg::Sum { signed } => vec![("sum", number(*signed))],
+        Agg::Min { signed } | Agg::Max { signed } => {
+            vec![("value", number(*signed)), ("seen", IntTy::U64)]
+        }
+        Agg::Avg { signed } | Agg::Stats { signed } => {
+            vec![("total", number(*signed)), ("count", IntTy::U64)]
+        }
+    }
+}
+
+/// The type that a map keeps a plain value as: integers in 64 bits, everything else as it is.
+pub fn stored(ty: &Ty) -> Ty {
+    match ty {
+        Ty::Int(int) => Ty::Int(IntTy { bits: 64, signed: int.signed }),
+        _ => ty.clone(),
+    }
+}
+
+/// The size of a map's value in bytes.
+pub fn map_value_size(hir: &Hir, map: &Map) -> u32 {
+    match &map.value {
+        MapValue::Plain(ty) => size_align(hir, &stored(ty)).0,
+        MapValue::Agg(agg) => u32::try_from(agg_fields(agg).len() * 8).unwrap_or(u32::MAX),
+    }
+}
+
+/// The size of the header of every ring buffer record: `u32` id of the output, `u32` zero.
+pub const RECORD_HEADER: u32 = 8;
+
+/// The layout of a ring buffer record's arguments, whose offsets count from the start of the record.
+pub fn record(hir: &Hir, args: &[Ty]) -> Fields {
+    let mut layout =
+        place([(RECORD_HEADER, 8)].into_iter().chain(args.iter().map(|ty| size_align(hir, ty))));
+    layout.offsets.remove(0);
+    layout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structs_are_padded_as_in_c() {
+        let layout = place([(1, 1), (8, 8), (2, 2), (16, 1)]);
+        assert_eq!(layout, Fields { offsets: vec![0, 8, 16, 18], size: 40, align: 8 });
+    }
+
+    #[test]
+    fn records_begin_with_a_header() {
+        let layout = record(&Hir::default(), &[Ty::Bool, Ty::U64]);
+        assert_eq!((layout.offsets, layout.size), (vec![8, 16], 24));
+    }
+
+    #[test]
+    fn sizes_saturate() {
+        assert_eq!(align_up(u32::MAX, 8), 0xffff_fff8);
+        assert_eq!(size_align(&Hir::default(), &Ty::Array(Ty::U64.into(), u32::MAX)).0, u32::MAX);
+    }
+}
+
+// SHIM
+
 
 /// The largest type, in bytes: what an instruction's offset can reach, and far more than a BPF program can hold at once.
 pub const MAX_SIZE: u32 = 1 << 15;
@@ -76,19 +217,3 @@ fn round_up(value: u32, align: u32) -> u32 {
     value.checked_next_multiple_of(align).unwrap_or(u32::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sema::types::IntTy;
-    use std::sync::Arc;
-
-    #[test]
-    fn tuples_are_laid_out_as_c_structs() {
-        let hir = Hir::default();
-        let tuple = |parts: &[Ty]| of(&hir, &Ty::Tuple(Arc::from(parts)));
-        let byte = Ty::Int(IntTy::U8);
-        assert_eq!(tuple(&[byte.clone(), Ty::U64, byte.clone()]), Layout { size: 24, align: 8 });
-        assert_eq!(tuple(&[Ty::Str(5), Ty::U32]), Layout { size: 12, align: 4 });
-        assert_eq!(tuple(&[byte.clone(), byte]), Layout { size: 2, align: 1 });
-    }
-}

@@ -98,10 +98,10 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Diagnost
 }
 
 fn usage(diagnostic: Diagnostic, kind: &Kind) -> Diagnostic {
-    match diagnostic.help {
-        Some(_) => diagnostic,
-        None => diagnostic.help(format!("it is written `{}`", kind.usage)),
+    if diagnostic.help.is_some() || !diagnostic.fixes.is_empty() {
+        return diagnostic;
     }
+    diagnostic.help(format!("it is written `{}`", kind.usage))
 }
 
 fn malformed(kind: &Kind, span: Span, label: &str) -> Diagnostic {

@@ -282,21 +282,8 @@ impl Lexer<'_> {
             return false;
         }
         if !self.nesting.in_block() {
-            let goes_on = matches!(
-                self.last_kind(),
-                Some(
-                    T::Comma
-                        | T::Else
-                        | T::Assign
-                        | T::Colon
-                        | T::Kernel
-                        | T::Mirrors
-                        | T::PredOpen
-                        | T::Question
-                )
-            );
-            return !goes_on
-                && (self.item_keyword(token).is_some() || self.looks_like_probe(token));
+            let starts = self.item_keyword(token).is_some() || self.looks_like_probe(token);
+            return starts && !self.last_kind().is_some_and(goes_on);
         }
         let next = self.scan.peek();
         let declares = match self.item_keyword(token) {
@@ -367,6 +354,7 @@ impl Lexer<'_> {
         match last {
             Some(T::Assign | T::Else) => kind.is_type_word(),
             None | Some(T::LBrace | T::Semi | T::Qualifier) => false,
+            Some(last) if kind == T::Else && !last.is_type_word() => false,
             Some(T::CInt) if kind == T::CInt => false,
             _ => matches!(
                 next,
@@ -390,4 +378,21 @@ impl Lexer<'_> {
     fn last_end(&self) -> u32 {
         self.out.tokens.last().map_or(0, |t| t.end)
     }
+}
+
+/// Whether a declaration goes on after `last`, even at the start of a line.
+fn goes_on(last: T) -> bool {
+    matches!(
+        last,
+        T::Comma
+            | T::Else
+            | T::Assign
+            | T::Colon
+            | T::Kernel
+            | T::Mirrors
+            | T::PredOpen
+            | T::Question
+            | T::LParen
+            | T::LBracket
+    )
 }

@@ -24,7 +24,7 @@ impl Body<'_, '_> {
             Some((_, What::Value(_))) => {
                 self.report(
                     Diagnostic::new(Code::E0122, callee.span, format!("`{}` is not a function", callee.name))
-                        .help(format!("write it without parentheses: `{}`", callee.name)),
+                        .help(format!("write `{}` without parentheses", callee.name)),
                 );
                 return None;
             }
@@ -190,7 +190,7 @@ impl Body<'_, '_> {
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) if kernel_text => {
                 return self.fail(
                     Diagnostic::new(Code::E0227, addr.span, "`kstr` reads kernel memory, and this points into user memory")
-                        .fix("read user memory", callee.span, "str"),
+                        .write(callee.span, "str"),
                 );
             }
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => true,
@@ -212,7 +212,7 @@ impl Body<'_, '_> {
         self.fail(
             Diagnostic::new(Code::E0227, text.span, "this is text already")
                 .label(format!("expected a pointer, found `{found}`"))
-                .fix("use it as it is", span, inner),
+                .write(span, inner),
         )
     }
 

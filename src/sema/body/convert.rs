@@ -69,10 +69,10 @@ impl Body<'_, '_> {
         }
         let text = ops::parenthesized(self.pass.sources.text(e.span));
         if let (Ty::Int(_), Ty::Int(_) | Ty::Enum(_) | Ty::Ptr(_)) = (to, &e.ty) {
-            diagnostic = diagnostic.fix("cast it", e.span, format!("({expected}){text}"));
+            diagnostic = diagnostic.write(e.span, format!("({expected}){text}"));
         }
         if (to, &e.ty).0 == &Ty::Bool && e.ty.is_scalar() {
-            diagnostic = diagnostic.fix("compare it with 0", e.span, format!("{text} != 0"));
+            diagnostic = diagnostic.write(e.span, format!("{text} != 0"));
         }
         self.fail(diagnostic)
     }

@@ -126,9 +126,9 @@ impl Body<'_, '_> {
         let known = decls.values.keys().map(Name::as_str);
         let locals = self.vars.names();
         if let Some(local) = locals.into_iter().find(|local| *local == name) {
-            diagnostic = diagnostic.fix("use the variable", span, format!("${local}"));
+            diagnostic = diagnostic.write(span, format!("${local}"));
         } else if self.probe.args.iter().any(|arg| arg.name == *name) {
-            diagnostic = diagnostic.fix("use the probe's argument", span, format!("args.{name}"));
+            diagnostic = diagnostic.write(span, format!("args.{name}"));
         } else if let Some(near) = nearest(name, builtins::all().map(|i| i.name).chain(known)) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
         }
@@ -143,7 +143,7 @@ impl Body<'_, '_> {
             return self.fail(
                 Diagnostic::new(Code::E0323, span, format!("`curtask` is seen through `{TASK_MIRROR}`, which is not imported"))
                     .label("no mirror for it here")
-                    .fix("import it", self.top_of_file(span), "import \"task\";\n"),
+                    .fix("add `import \"task\";`", self.top_of_file(span), "import \"task\";\n"),
             );
         };
         self.use_mirror(*id, span);

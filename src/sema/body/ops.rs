@@ -98,7 +98,7 @@ impl Body<'_, '_> {
             Ty::Int(_) | Ty::Bool | Ty::Enum(_) | Ty::Error => return None,
             Ty::Ptr(_) => diagnostic
                 .note("a pointer into the kernel is compared, used as a key, or read through; its number means nothing elsewhere")
-                .fix("cast it to its address", side.span, format!("(u64){}", parenthesized(text))),
+                .write(side.span, format!("(u64){}", parenthesized(text))),
             _ => diagnostic,
         };
         Some(self.fail(diagnostic))
@@ -177,7 +177,7 @@ impl Body<'_, '_> {
         .secondary(signed.span, format!("this is `{s}`"))
         .secondary(unsigned.span, format!("this is `{u}`"))
         .note("where one side is `u64`, both are compared as `u64`, as in C")
-        .fix(format!("say so: write `{cast}`"), signed.span, cast);
+        .write(signed.span, cast);
         self.report(diagnostic);
     }
 
@@ -219,7 +219,7 @@ impl Body<'_, '_> {
             .note(numbers)
             .help(format!("compare it with {}", show::list(names.iter().copied(), 8)));
             for name in names.iter().take(4) {
-                diagnostic = diagnostic.fix(format!("write `{name}`"), other.span, *name);
+                diagnostic = diagnostic.write(other.span, *name);
             }
             diagnostic
         } else {
@@ -230,7 +230,7 @@ impl Body<'_, '_> {
                 format!("`{}` works on integers, not on `{ty}`", op.as_str()),
             )
             .note(numbers)
-            .fix("cast it to a number", side.span, format!("(u64){}", parenthesized(text)))
+            .write(side.span, format!("(u64){}", parenthesized(text)))
         };
         let mut refused = self.fail(diagnostic);
         refused.span = span;
@@ -314,11 +314,7 @@ impl Body<'_, '_> {
                 .label(format!("expected a number, bool or pointer, found `{found}`"));
         if matches!(cond.ty, Ty::Str(_)) {
             let text = self.pass.sources.text(cond.span);
-            diagnostic = diagnostic.fix(
-                "compare it with the empty text",
-                cond.span,
-                format!("{} != \"\"", parenthesized(text)),
-            );
+            diagnostic = diagnostic.write(cond.span, format!("{} != \"\"", parenthesized(text)));
         }
         self.fail(diagnostic)
     }

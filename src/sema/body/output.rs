@@ -130,15 +130,15 @@ impl Body<'_, '_> {
         let source = self.pass.sources.text(value.span).to_owned();
         let replaced = |letter| conversion.text.replace(conversion.letter, letter);
         match &value.ty {
-            Ty::Str(_) => diagnostic = diagnostic.fix("print text", at, replaced("s")),
+            Ty::Str(_) => diagnostic = diagnostic.write(at, replaced("s")),
             Ty::Int(_) if conversion.letter == 's' => {
-                diagnostic = diagnostic.fix("print a number", at, replaced("d"));
+                diagnostic = diagnostic.write(at, replaced("d"));
             }
             Ty::Ptr(Pointee::UserStr) if conversion.letter == 's' => {
                 let read = format!("str({source})");
-                diagnostic = diagnostic.fix("read the text it points to", value.span, read);
+                diagnostic = diagnostic.write(value.span, read);
             }
-            Ty::Ptr(_) => diagnostic = diagnostic.fix("print a pointer", at, replaced("p")),
+            Ty::Ptr(_) => diagnostic = diagnostic.write(at, replaced("p")),
             _ => {}
         }
         self.report(diagnostic);

@@ -81,7 +81,7 @@ impl Body<'_, '_> {
                     self.report(
                         Diagnostic::new(Code::E0240, value.span, "a probe returns no value")
                             .label("nobody takes it")
-                            .fix("return without one", span, "return"),
+                            .write(span, "return"),
                     );
                 }
                 out.push(Stmt { kind: StmtKind::Return, span });
@@ -160,7 +160,7 @@ impl Body<'_, '_> {
         self.report(match resolved {
             Ty::Mirror(_) => diagnostic
                 .label("a mirror is seen through a pointer")
-                .fix("declare a pointer", ty.span, format!("{name} *")),
+                .write(ty.span, format!("{name} *")),
             _ => diagnostic,
         });
         Ty::Error

@@ -1,0 +1,59 @@
+//! The command line: the only part, with the runner and the editor server to come, that reads files and prints.
+//!
+//! Exit status: 0 done; 1 the input is at fault; 2 the command line or a file; 3 it cannot be relocated to the kernel; 4 the kernel refused;
+//! 101 a bug. The product goes to standard output or `-o`, all else to standard error.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this module is the face of the program"
+)]
+
+mod build;
+mod files;
+
+use clap::{Parser, Subcommand};
+
+/// Compiles tracing scripts over user-ized kernel structs into eBPF objects that run on any kernel.
+#[derive(Debug, Parser)]
+#[command(name = "ubpfc", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    build: build::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compile a script into an object (what `ubpfc FILE.ub` does as well).
+    Build(build::Args),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Input = 1,
+    Usage = 2,
+    Bug = 101,
+}
+
+/// Runs the command that the arguments ask for and ends the process.
+pub fn main() -> ! {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("ubpfc: internal error: {info}");
+        eprintln!("This is a bug in ubpfc, not in your script. Please report it with the script that shows it.");
+        std::process::exit(Exit::Bug as i32);
+    }));
+    let cli = Cli::parse();
+    let args = match cli.command {
+        Some(Command::Build(args)) => args,
+        None => cli.build,
+    };
+    let exit = build::run(&args).unwrap_or_else(|error| {
+        eprintln!("ubpfc: {error:#}");
+        Exit::Usage
+    });
+    std::process::exit(exit as i32)
+}

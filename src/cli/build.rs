@@ -1,0 +1,186 @@
+//! `ubpfc FILE.ub -o prog.o`: compile.
+
+use super::Exit;
+use super::files::{FileImporter, read_script, write_product, write_stdout};
+use crate::diag;
+use crate::driver::{self, Emit, Options, Summary};
+use crate::source::{Origin, Sources};
+use crate::target::{Cpu, Endian, Target};
+use crate::uapi;
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `build`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The script, or `-` for standard input
+    #[arg(value_name = "FILE.ub", required = true)]
+    script: Option<PathBuf>,
+    /// Where to write the product; `-` is standard output [default: FILE.o, and standard output for text]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What to make
+    #[arg(long, value_enum, default_value = "obj")]
+    emit: EmitArg,
+    /// The byte order of the machines it will run on
+    #[arg(long, value_enum, default_value = "bpfel")]
+    target: TargetArg,
+    /// The newest instructions to use
+    #[arg(long, value_enum, default_value = "v3")]
+    cpu: CpuArg,
+    /// Refuse programs that depend on one kernel's layout, or on mirrors that are not in the library
+    #[arg(long)]
+    require_abi: bool,
+    /// How to write diagnostics
+    #[arg(long, value_enum, default_value = "human")]
+    message_format: FormatArg,
+    /// Look for imports in this folder too
+    #[arg(short = 'I', value_name = "FOLDER")]
+    import: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EmitArg {
+    /// The tokens
+    Tokens,
+    /// The syntax tree
+    Ast,
+    /// The typed tree
+    Hir,
+    /// The intermediate representation
+    Ir,
+    /// The instructions with source lines and relocations
+    Asm,
+    /// Every question to the target kernel
+    Relocs,
+    /// The object
+    Obj,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TargetArg {
+    /// Little-endian
+    Bpfel,
+    /// Big-endian
+    Bpfeb,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CpuArg {
+    V1,
+    V2,
+    V3,
+    V4,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// With the source lines
+    Human,
+    /// A line each
+    Short,
+    /// A JSON object a line
+    Json,
+}
+
+impl Args {
+    fn options(&self) -> Options {
+        Options {
+            emit: match self.emit {
+                EmitArg::Tokens => Emit::Tokens,
+                EmitArg::Ast => Emit::Ast,
+                EmitArg::Hir => Emit::Hir,
+                EmitArg::Ir => Emit::Ir,
+                EmitArg::Asm => Emit::Asm,
+                EmitArg::Relocs => Emit::Relocs,
+                EmitArg::Obj => Emit::Obj,
+            },
+            target: Target {
+                endian: match self.target {
+                    TargetArg::Bpfel => Endian::Little,
+                    TargetArg::Bpfeb => Endian::Big,
+                },
+                cpu: match self.cpu {
+                    CpuArg::V1 => Cpu::V1,
+                    CpuArg::V2 => Cpu::V2,
+                    CpuArg::V3 => Cpu::V3,
+                    CpuArg::V4 => Cpu::V4,
+                },
+            },
+            require_abi: self.require_abi,
+        }
+    }
+
+    fn format(&self) -> diag::Format {
+        match self.message_format {
+            FormatArg::Human => {
+                let choice = anstream::AutoStream::choice(&std::io::stderr());
+                diag::Format::Human { colour: choice != anstream::ColorChoice::Never }
+            }
+            FormatArg::Short => diag::Format::Short,
+            FormatArg::Json => diag::Format::Json,
+        }
+    }
+
+    /// Where the product goes; `None` is standard output.
+    fn destination(&self, script: &Path, options: Options) -> Result<Option<PathBuf>> {
+        match &self.output {
+            Some(path) if path == Path::new("-") => Ok(None),
+            Some(path) => Ok(Some(path.clone())),
+            None if options.emit != Emit::Obj => Ok(None),
+            None if script == Path::new("-") => bail!("a script from standard input needs `-o FILE`"),
+            None => Ok(Some(PathBuf::from(script.file_stem().unwrap_or_default()).with_extension("o"))),
+        }
+    }
+}
+
+/// Compiles one script.
+pub(super) fn run(args: &Args) -> Result<Exit> {
+    let Some(script) = &args.script else { bail!("name a script, such as `ubpfc examples/runqlat.ub -o runqlat.o`") };
+    let options = args.options();
+    let destination = args.destination(script, options)?;
+    if destination.is_none() && options.emit == Emit::Obj && std::io::stdout().is_terminal() {
+        bail!("an object is not for a terminal; write it to a file with `-o FILE`");
+    }
+    let text = match read_script(script) {
+        Ok(text) => text,
+        Err((exit, why)) => {
+            eprintln!("ubpfc: {why}");
+            return Ok(exit);
+        }
+    };
+
+    let mut sources = Sources::new();
+    let name = if script == Path::new("-") { "<stdin>".into() } else { script.display().to_string() };
+    let root = sources.add(name, text, Origin::User);
+    let mut importer = FileImporter { folders: args.import.clone(), library: uapi::Library };
+    let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
+    // Diagnostics that nobody reads are no reason to fail.
+    let _ = std::io::stderr().write_all(diag::render(&sources, &diags, args.format()).as_bytes());
+
+    let Some(output) = output else { return Ok(Exit::Input) };
+    match &destination {
+        None => write_stdout(&output.bytes)?,
+        Some(path) => write_product(path, &output.bytes)?,
+    }
+    if let (Some(summary), Some(path)) = (output.summary, &destination)
+        && std::io::stderr().is_terminal()
+    {
+        eprintln!("{}", describe(path, summary));
+    }
+    Ok(Exit::Done)
+}
+
+/// One line on what was made: `runqlat.o: 3 programs, abi, 97 instructions, 9 relocations`.
+fn describe(path: &Path, summary: Summary) -> String {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    [
+        format!("{}: {}", path.display(), plural(summary.programs, "program")),
+        summary.class.as_str().to_owned(),
+        plural(summary.insns, "instruction"),
+        plural(summary.relocs, "relocation"),
+    ]
+    .join(", ")
+}

@@ -1,0 +1,107 @@
+//! Files: scripts and imports in, objects out.
+
+use super::Exit;
+use crate::sema::imports::{Found, Importer};
+use crate::source::{FileId, MAX_FILE_BYTES, Origin, Sources};
+use crate::uapi;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a script's text cannot be had: the status to exit with, and what to say.
+pub(super) type Unreadable = (Exit, String);
+
+/// The text of a script; `-` is standard input.
+pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
+    let named = |e: std::io::Error| (Exit::Usage, format!("cannot read {}: {e}", path.display()));
+    if path == Path::new("-") {
+        return text(std::io::stdin(), "standard input");
+    }
+    let file = File::open(path).map_err(named)?;
+    if file.metadata().map_err(named)?.is_dir() {
+        return Err((Exit::Usage, format!("{} is a folder; name a script", path.display())));
+    }
+    text(file, &path.display().to_string())
+}
+
+fn text(reader: impl Read, name: &str) -> Result<String, Unreadable> {
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE_BYTES as u64 + 1;
+    reader.take(limit).read_to_end(&mut bytes).map_err(|e| (Exit::Usage, format!("cannot read {name}: {e}")))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err((Exit::Input, format!("{name} is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = 1 + e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count();
+        (Exit::Input, format!("{name} is not UTF-8: byte {valid}, line {line}; save it as UTF-8"))
+    })
+}
+
+/// Imports from the embedded library, from beside the importing file (`"./x.ub"`), and from `-I` folders.
+pub(super) struct FileImporter {
+    /// The `-I` folders in order.
+    pub(super) folders: Vec<PathBuf>,
+    /// The library.
+    pub(super) library: uapi::Library,
+}
+
+impl Importer for FileImporter {
+    fn find(&mut self, path: &str, importing: FileId, sources: &Sources) -> Result<Found, String> {
+        if path.starts_with("./") || path.starts_with("../") {
+            let beside = Path::new(&sources.file(importing).name).parent().unwrap_or(Path::new("")).join(path);
+            return read_import(&beside);
+        }
+        let not_there = match self.library.find(path, importing, sources) {
+            Ok(found) => return Ok(found),
+            Err(why) => why,
+        };
+        let file_name = if path.ends_with(".ub") { path.to_owned() } else { format!("{path}.ub") };
+        let in_folders = self.folders.iter().map(|folder| folder.join(&file_name));
+        in_folders.into_iter().find(|candidate| candidate.is_file()).map_or(Err(not_there), |f| read_import(&f))
+    }
+}
+
+fn read_import(path: &Path) -> Result<Found, String> {
+    let text = read_script(path).map_err(|(_, why)| why)?;
+    let clean: PathBuf = path.components().collect();
+    Ok(Found { name: clean.display().to_string(), text, origin: Origin::User })
+}
+
+/// Writes a product whole or not at all: into a new file beside it, which then takes its name. A path that is no regular file is written to.
+pub(super) fn write_product(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    if path.metadata().is_ok_and(|m| !m.is_file()) {
+        if path.is_dir() {
+            bail!("{}: it is a folder", failed());
+        }
+        let mut file = OpenOptions::new().write(true).open(path).with_context(failed)?;
+        return file.write_all(bytes).with_context(failed);
+    }
+    let mut name = OsString::from(".");
+    name.push(path.file_name().with_context(failed)?);
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What went wrong is reported; that the rest could not be removed either would only hide it.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(failed)
+}
+
+/// Writes to standard output. A reader that has gone away is no error.
+pub(super) fn write_stdout(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}

@@ -1,0 +1,161 @@
+//! The pipeline: from source text to an object, or to what a stage on the way made of it.
+//!
+//! In: a script among [`Sources`] and a way to find its imports. Out: the bytes that were asked for, and every diagnostic on the way. Invariant:
+//! no bytes where there is an error.
+
+use crate::diag::{Code, Diagnostic, Diags};
+use crate::sema::hir::{ClassLevel, Hir};
+use crate::sema::imports::Importer;
+use crate::source::{FileId, Sources};
+use crate::target::Target;
+use crate::{isa, lower, object, sema, syntax};
+
+/// What to compile to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Emit {
+    /// The tokens, one a line.
+    Tokens,
+    /// The syntax tree.
+    Ast,
+    /// The typed HIR.
+    Hir,
+    /// The optimised IR.
+    Ir,
+    /// The instructions, with their source lines and relocations.
+    Asm,
+    /// Every question to the target kernel, a line each.
+    Relocs,
+    /// The object.
+    #[default]
+    Obj,
+}
+
+/// How to compile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// What to compile to.
+    pub emit: Emit,
+    /// The machine code to make.
+    pub target: Target,
+    /// Whether a program below class **abi** is an error.
+    pub require_abi: bool,
+}
+
+/// What a compilation made.
+#[derive(Debug)]
+pub struct Output {
+    /// The text, or the object's bytes.
+    pub bytes: Vec<u8>,
+    /// What an object holds, unless a text was asked for.
+    pub summary: Option<Summary>,
+}
+
+/// What an object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many programs.
+    pub programs: usize,
+    /// The lowest ABI class of them.
+    pub class: ClassLevel,
+    /// The slots of all programs together.
+    pub insns: usize,
+    /// How many of them a loader patches for the target kernel.
+    pub relocs: usize,
+}
+
+/// Compiles the script `root`.
+pub fn compile(
+    sources: &mut Sources,
+    root: FileId,
+    importer: &mut dyn Importer,
+    options: Options,
+) -> (Option<Output>, Diags) {
+    let mut diags = Diags::new();
+    let output = run(sources, root, importer, options, &mut diags);
+    (output.filter(|_| !diags.has_errors()), diags)
+}
+
+fn run(
+    sources: &mut Sources,
+    root: FileId,
+    importer: &mut dyn Importer,
+    options: Options,
+    diags: &mut Diags,
+) -> Option<Output> {
+    let target = options.target;
+    if options.emit == Emit::Tokens {
+        let (tokens, found) = syntax::tokens(sources, root);
+        diags.extend(found);
+        return text(syntax::print_tokens(sources, &tokens));
+    }
+    if options.emit == Emit::Ast {
+        let (parsed, found) = syntax::parse(sources, root);
+        diags.extend(found);
+        return text(syntax::print_ast(&parsed.file));
+    }
+
+    let (hir, found) = sema::analyze(sources, root, importer);
+    diags.extend(found);
+    if options.require_abi {
+        diags.extend(require_abi(&hir));
+    }
+    if diags.has_errors() {
+        return None;
+    }
+    if options.emit == Emit::Hir {
+        return text(sema::print(&hir));
+    }
+
+    let mut module = taken(lower::build(&hir, target), diags)?;
+    lower::optimize(&mut module);
+    if options.emit == Emit::Ir {
+        return text(crate::ir::print(&module));
+    }
+
+    let code = taken(lower::emit(module, &hir, target), diags)?;
+    match options.emit {
+        Emit::Asm => return text(isa::print_code(&code, &hir, sources)),
+        Emit::Relocs => return text(isa::print_relocs(&code, &hir, sources)),
+        _ => {}
+    }
+
+    let bytes = taken(object::write(&hir, &code, sources, target), diags)?;
+    Some(Output { bytes, summary: Some(summary(&hir, &code)) })
+}
+
+fn text(text: String) -> Option<Output> {
+    Some(Output { bytes: text.into_bytes(), summary: None })
+}
+
+/// The value, or its diagnostics among the others.
+fn taken<T>(result: Result<T, Diags>, diags: &mut Diags) -> Option<T> {
+    result.map_err(|found| diags.extend(found)).ok()
+}
+
+fn summary(hir: &Hir, code: &isa::code::Code) -> Summary {
+    let functions = || code.programs.iter().chain(&code.callbacks);
+    let is_core = |r: &&isa::code::Reloc| matches!(r.kind, isa::code::RelocKind::Core(_));
+    Summary {
+        programs: hir.programs.len(),
+        class: hir.programs.iter().map(|p| p.class.level).min().unwrap_or(ClassLevel::Abi),
+        insns: functions().map(|f| f.insns.len()).sum(),
+        relocs: functions().map(|f| f.relocs.iter().filter(is_core).count()).sum(),
+    }
+}
+
+/// An error at whatever lowered a program below class **abi**.
+fn require_abi(hir: &Hir) -> Diags {
+    let mut diags = Diags::new();
+    for program in hir.programs.iter().filter(|p| p.class.level != ClassLevel::Abi) {
+        let level = program.class.level.as_str();
+        let culprit = program.class.culprit.as_ref();
+        let (span, why) = culprit.map_or((program.span, ""), |c| (c.span, c.why.as_str()));
+        diags.push(
+            Diagnostic::new(Code::E0399, span, format!("this makes the program {level}, and `--require-abi` asks for abi"))
+                .label(why)
+                .secondary(program.span, "the program")
+                .help("read through mirrors and user tracepoints of the library, or compile without `--require-abi`"),
+        );
+    }
+    diags
+}

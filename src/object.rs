@@ -1,0 +1,156 @@
+//! The object file: machine code as an ELF file that stock loaders load, and such files read back.
+//!
+//! In: machine code and the HIR it was made from. Out: the bytes of a relocatable ELF file for BPF, described in `docs/object-format.md`. The same input gives the same bytes on
+//! every host. Nothing here does I/O.
+
+pub mod btf;
+pub mod btf_ext;
+pub mod bytes;
+mod code;
+pub mod elf;
+pub mod flavor;
+mod maps;
+pub mod read;
+mod rodata;
+pub mod types;
+pub mod ubpf;
+
+pub use code::section_name;
+pub use maps::ring_name;
+
+use self::btf::Btf;
+use self::elf::{Section, section_flags, section_type};
+use self::flavor::Flavors;
+use crate::isa::code::Code;
+use crate::sema::hir::{Hir, OutputKind};
+use crate::source::Sources;
+use crate::target::Target;
+use smol_str::SmolStr;
+
+/// The section of our own: JSON in the form of [`ubpf::Ubpf`].
+pub const UBPF_SECTION: &str = ".ubpf";
+
+/// The kernel takes no larger BTF (v6.12 include/uapi/linux/btf.h: `BTF_MAX_SIZE`).
+const MAX_BTF: usize = 16 << 20;
+
+/// Why code cannot be put into an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// Loaders take no more steps.
+    #[error("a path from struct {root} has more than {limit} steps")]
+    PathTooLong {
+        /// The kernel struct.
+        root: SmolStr,
+        /// The most steps.
+        limit: usize,
+    },
+    /// Its members are too far apart.
+    #[error("the local type {name} is too large")]
+    FlavorTooLarge {
+        /// The local type.
+        name: SmolStr,
+    },
+    /// Loaders refuse it.
+    #[error("{question} cannot be asked of the array element {path}")]
+    ElementQuestion {
+        /// The element.
+        path: String,
+        /// The question.
+        question: &'static str,
+    },
+    /// The local answer does not fit the instruction.
+    #[error("{function}: instruction {insn} cannot hold {value}, the local value of {path}")]
+    ValueTooLarge {
+        /// The function.
+        function: SmolStr,
+        /// The slot.
+        insn: u32,
+        /// What is asked about.
+        path: String,
+        /// The answer.
+        value: u64,
+    },
+    /// The relocation does not belong to that instruction.
+    #[error("{function}: instruction {insn} (opcode {opcode:#04x}) cannot be relocated")]
+    NotRelocatable {
+        /// The function.
+        function: SmolStr,
+        /// The slot.
+        insn: u32,
+        /// Its opcode.
+        opcode: u8,
+    },
+    /// The kernel refuses functions without.
+    #[error("{function} has no source line for its first instruction")]
+    NoLines {
+        /// The function.
+        function: SmolStr,
+    },
+    /// More than the kernel takes.
+    #[error(
+        "the object's type information has {size} bytes, more than the {MAX_BTF} that the kernel takes"
+    )]
+    BtfTooLarge {
+        /// In bytes.
+        size: usize,
+    },
+}
+
+/// The bytes of the object.
+pub fn write(
+    hir: &Hir,
+    code: &Code,
+    sources: &Sources,
+    target: Target,
+) -> Result<Vec<u8>, ObjectError> {
+    let endian = target.endian;
+    let mut btf = Btf::default();
+    let mut file = elf::File::default();
+    let flavors = Flavors::new(hir, code, endian, &mut btf)?;
+    let plan = code::Plan::new(hir, code);
+
+    let code_sections = plan.add_sections(&mut file);
+    let maps = maps::add(hir, code, &mut btf, &mut file);
+    let rodata = rodata::add(hir, &code.rodata, &mut btf, &mut file);
+    declare_records(hir, &mut btf);
+    let symbols = code::Symbols { maps, rodata };
+    let info =
+        plan.emit(&code_sections, &flavors, &symbols, sources, target, &mut btf, &mut file)?;
+
+    let ubpf = ubpf::describe(hir, code, sources, &flavors);
+    let data = |name: &str, flags, align, data| Section {
+        name: name.into(),
+        kind: section_type::PROGBITS,
+        flags,
+        align,
+        data,
+        relocs: Vec::new(),
+    };
+    file.section(data(
+        "license",
+        section_flags::ALLOC | section_flags::WRITE,
+        1,
+        b"GPL\0".to_vec(),
+    ));
+    let btf = btf.bytes(endian);
+    if btf.len() > MAX_BTF {
+        return Err(ObjectError::BtfTooLarge { size: btf.len() });
+    }
+    file.section(data(".BTF", 0, 4, btf));
+    file.section(data(".BTF.ext", 0, 4, btf_ext::encode(&info, endian)));
+    // libbpf passes over string tables in silence and warns of any other section that it does not know.
+    file.section(Section {
+        kind: section_type::STRTAB,
+        ..data(UBPF_SECTION, 0, 1, ubpf.into_bytes())
+    });
+    Ok(file.bytes(endian))
+}
+
+/// Describes the records that `emit` writes: nothing refers to their types, but readers find them by name.
+fn declare_records(hir: &Hir, btf: &mut Btf) {
+    for (index, (_, output)) in hir.outputs.iter().enumerate() {
+        if matches!(output.kind, OutputKind::Emit) {
+            types::record(hir, index, output, btf);
+        }
+    }
+}

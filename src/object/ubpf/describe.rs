@@ -1,0 +1,357 @@
+//! A script's HIR and code as the section describes them.
+
+use super::super::flavor::Flavors;
+use super::super::types;
+use super::super::{maps, section_name};
+use super::used::Used;
+use super::{
+    Action, Attach, Class, Constant, Culprit, Event, Field, Map, MapValue, Mirror, MirrorField,
+    Output, Param, Place, Program, Reloc, Ring, Source, Type, Ubpf, VERSION,
+};
+use crate::isa::code::{Code, Function, RelocKind};
+use crate::sema::hir::{self, ClassLevel, ConstValue, EnumeratorValue, Hir, KParamTy, OutputKind};
+use crate::sema::layout::{self, Fields};
+use crate::sema::types::{Pointee, Ty};
+use crate::source::{Origin, Sources, Span};
+use smol_str::SmolStr;
+
+/// The section's text: JSON on one line, with a line end.
+pub fn describe(hir: &Hir, code: &Code, sources: &Sources, flavors: &Flavors) -> String {
+    let describer = Describer { hir, code, sources };
+    let mut json = serde_json::to_string(&describer.all(flavors))
+        .expect("the types of the schema have string keys and no fallible serializer");
+    json.push('\n');
+    json
+}
+
+struct Describer<'a> {
+    hir: &'a Hir,
+    code: &'a Code,
+    sources: &'a Sources,
+}
+
+impl Describer<'_> {
+    fn all(&self, flavors: &Flavors) -> Ubpf {
+        let hir = self.hir;
+        let ring = maps::has_ring(hir, self.code);
+        Ubpf {
+            version: VERSION,
+            compiler: concat!("ubpfc ", env!("CARGO_PKG_VERSION")).into(),
+            programs: hir
+                .programs
+                .iter()
+                .zip(&self.code.programs)
+                .map(|(p, f)| self.program(p, f))
+                .collect(),
+            mirrors: self.mirrors(),
+            events: self.events(),
+            maps: hir.maps.iter().map(|(_, map)| self.map(map)).collect(),
+            ring: ring.then(|| Ring { name: maps::ring_name(hir).into(), bytes: hir.ring_bytes }),
+            outputs: hir
+                .outputs
+                .iter()
+                .zip(0..)
+                .map(|((_, o), index)| self.output(o, index))
+                .collect(),
+            params: hir.params.iter().map(|(_, param)| self.param(param)).collect(),
+            relocs: self.code.functions().flat_map(|f| self.relocs(f, flavors)).collect(),
+            sources: self.sources.iter().map(|(_, file)| source(file)).collect(),
+        }
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let at = self.sources.line_col(span);
+        Place { file: self.sources.file(span.file).name.clone(), line: at.line, col: at.col }
+    }
+
+    fn text(&self, span: Span) -> String {
+        self.sources.text(span).to_owned()
+    }
+
+    fn program(&self, program: &hir::Program, function: &Function) -> Program {
+        Program {
+            name: function.name.to_string(),
+            section: section_name(&program.attach).into_owned(),
+            spec: self.text(program.span),
+            at: self.place(program.span),
+            attach: match &program.attach {
+                hir::Attach::TpBtf(event) => Attach::Tracepoint(event.to_string()),
+                hir::Attach::Once(hir::Once::Begin) => Attach::Begin,
+                hir::Attach::Once(hir::Once::End) => Attach::End,
+                hir::Attach::Interval(nanoseconds) => Attach::Interval(*nanoseconds),
+            },
+            class: match program.class.level {
+                ClassLevel::Abi => Class::Abi,
+                ClassLevel::Private => Class::Private,
+                ClassLevel::NotAbi => Class::NotAbi,
+            },
+            culprit: program.class.culprit.as_ref().map(|culprit| Culprit {
+                at: self.place(culprit.span),
+                text: self.text(culprit.span),
+                why: culprit.why.clone(),
+            }),
+            insns: function.insns.len(),
+            frame: function.frame_bytes,
+        }
+    }
+
+    fn mirrors(&self) -> Vec<Mirror> {
+        let used = Used::of(self.hir).0.into_iter();
+        used.map(|(id, fields)| {
+            let mirror = &self.hir.mirrors[id];
+            let fields = fields.into_iter().filter_map(|index| mirror.fields.get(index as usize));
+            Mirror {
+                name: mirror.name.to_string(),
+                kernel: mirror.kernel.to_string(),
+                locked: mirror.locked,
+                at: self.place(mirror.span),
+                fields: fields.map(|field| self.mirror_field(field)).collect(),
+            }
+        })
+        .collect()
+    }
+
+    fn mirror_field(&self, field: &hir::MirrorField) -> MirrorField {
+        MirrorField {
+            name: field.name.to_string(),
+            ty: self.ty(&field.ty),
+            optional: field.optional,
+            alternatives: field.alternatives.iter().map(|expr| self.text(expr.span)).collect(),
+            at: self.place(field.span),
+        }
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let mut names: Vec<&SmolStr> = Vec::new();
+        for program in &self.hir.programs {
+            if let hir::Attach::TpBtf(event) = &program.attach
+                && !names.contains(&event)
+            {
+                names.push(event);
+            }
+        }
+        let event = |name: &SmolStr| {
+            let known =
+                self.hir.prototypes.iter().filter(|(_, prototype)| prototype.event == *name);
+            let params = |prototype: &hir::Prototype| {
+                prototype.params.iter().map(|p| declaration(&p.ty, &p.name)).collect()
+            };
+            Event {
+                name: name.to_string(),
+                prototypes: known.map(|(_, prototype)| params(prototype)).collect(),
+            }
+        };
+        names.into_iter().map(event).collect()
+    }
+
+    fn map(&self, map: &hir::Map) -> Map {
+        let key = layout::map_key(map);
+        let parts: &[Ty] =
+            if let Ty::Tuple(parts) = &key { parts } else { std::slice::from_ref(&key) };
+        let offsets = layout::fields(self.hir, parts).offsets;
+        let bucket =
+            matches!(map.value, hir::MapValue::Agg(hir::Agg::Hist | hir::Agg::Lhist { .. }));
+        // A key that is itself a tuple is one part, but looks like several.
+        let key_fields = if map.key.len() == 1 && !bucket {
+            self.fields([SmolStr::default()].iter(), &map.key, &[0])
+        } else {
+            self.fields(std::iter::repeat(&SmolStr::default()), &map.key, &offsets)
+        };
+        Map {
+            name: map.name.to_string(),
+            kind: kind_name(map.kind).into(),
+            max_entries: map.max_entries,
+            key: key_fields,
+            key_size: layout::size_align(self.hir, &key).0,
+            bucket_offset: offsets.last().copied().filter(|_| bucket),
+            value: self.map_value(&map.value),
+            value_size: layout::map_value_size(self.hir, map),
+            at: self.place(map.span),
+        }
+    }
+
+    fn map_value(&self, value: &hir::MapValue) -> MapValue {
+        use hir::Agg;
+        match value {
+            hir::MapValue::Plain(ty) => MapValue::Plain(self.ty(&layout::stored(ty))),
+            hir::MapValue::Agg(agg) => match *agg {
+                Agg::Count => MapValue::Count,
+                Agg::Sum { signed } => MapValue::Sum { signed },
+                Agg::Min { signed } => MapValue::Min { signed },
+                Agg::Max { signed } => MapValue::Max { signed },
+                Agg::Avg { signed } => MapValue::Avg { signed },
+                Agg::Stats { signed } => MapValue::Stats { signed },
+                Agg::Hist => MapValue::Hist,
+                Agg::Lhist { min, max, step } => MapValue::Lhist { min, max, step },
+            },
+        }
+    }
+
+    fn output(&self, output: &hir::Output, index: usize) -> Output {
+        let Fields { offsets, size, .. } = layout::record(self.hir, &output.args);
+        let map = |id: &hir::MapId| self.hir.maps[*id].name.to_string();
+        Output {
+            action: match &output.kind {
+                OutputKind::Printf(format) => Action::Printf(format.to_string()),
+                OutputKind::Print => Action::Print,
+                OutputKind::PrintMap(id) => Action::PrintMap(map(id)),
+                OutputKind::Clear(id) => Action::Clear(map(id)),
+                OutputKind::Zero(id) => Action::Zero(map(id)),
+                OutputKind::Time(format) => Action::Time(format.to_string()),
+                OutputKind::Emit => Action::Emit(types::record_name(index).into()),
+                OutputKind::Exit => Action::Exit,
+            },
+            size,
+            args: self.fields(std::iter::repeat(&SmolStr::default()), &output.args, &offsets),
+            at: self.place(output.span),
+        }
+    }
+
+    fn param(&self, param: &hir::Param) -> Param {
+        let var = self.code.rodata.vars.iter().find(|var| var.name == param.name);
+        Param {
+            name: param.name.to_string(),
+            ty: self.ty(&param.ty),
+            offset: var.map(|var| var.offset),
+            default: match &param.default {
+                ConstValue::Int(value) => Constant::Int(*value),
+                ConstValue::Str(text) => Constant::Str(text.to_string()),
+            },
+            doc: param.doc.clone(),
+            at: self.place(param.span),
+        }
+    }
+
+    fn relocs(&self, function: &Function, flavors: &Flavors) -> Vec<Reloc> {
+        let relocs = function.relocs.iter().filter_map(|reloc| {
+            let RelocKind::Core(core) = &reloc.kind else { return None };
+            let question = flavors.question(core);
+            Some(Reloc {
+                function: function.name.to_string(),
+                insn: reloc.insn.0,
+                question: question.kind.name().into(),
+                path: question.path.clone(),
+                at: self.place(function.span_of(reloc.insn)?),
+            })
+        });
+        relocs.collect()
+    }
+
+    fn fields<'n>(
+        &self,
+        names: impl Iterator<Item = &'n SmolStr>,
+        types: &[Ty],
+        offsets: &[u32],
+    ) -> Vec<Field> {
+        let fields = names.zip(types).zip(offsets).map(|((name, ty), offset)| Field {
+            name: name.to_string(),
+            offset: *offset,
+            ty: self.ty(ty),
+        });
+        fields.collect()
+    }
+
+    fn ty(&self, ty: &Ty) -> Type {
+        let hir = self.hir;
+        match ty {
+            Ty::Error | Ty::Void => Type::Void,
+            Ty::Bool => Type::Bool,
+            Ty::Int(int) => Type::Int { size: int.size(), signed: int.signed },
+            Ty::Enum(id) => {
+                let data = &hir.enums[*id];
+                let values =
+                    data.enumerators.iter().filter_map(|enumerator| match enumerator.value {
+                        EnumeratorValue::Const(value) => Some((enumerator.name.to_string(), value)),
+                        EnumeratorValue::Kernel { .. } => None,
+                    });
+                let (name, values) = (data.name.to_string(), values.collect());
+                Type::Enum { name, size: data.repr.size(), signed: data.repr.signed, values }
+            }
+            Ty::Str(size) => Type::Str { size: *size },
+            Ty::Array(elem, len) => Type::Array { elem: Box::new(self.ty(elem)), len: *len },
+            Ty::Tuple(parts) => {
+                let Fields { offsets, size, .. } = layout::fields(hir, parts);
+                let fields = self.fields(std::iter::repeat(&SmolStr::default()), parts, &offsets);
+                Type::Struct { name: String::new(), size, fields }
+            }
+            Ty::Struct(id) => {
+                let data = &hir.structs[*id];
+                let fields = data.fields.iter().map(|field| (&field.name, field.offset, &field.ty));
+                self.composite(&data.name, data.size, fields)
+            }
+            Ty::Mirror(id) => {
+                let mirror = &hir.mirrors[*id];
+                let fields =
+                    mirror.fields.iter().map(|field| (&field.name, field.offset, &field.ty));
+                self.composite(&mirror.name, mirror.size, fields)
+            }
+            Ty::Ptr(pointee) => Type::Ptr { to: self.pointee(pointee) },
+        }
+    }
+
+    fn composite<'t>(
+        &self,
+        name: &SmolStr,
+        size: u32,
+        fields: impl Iterator<Item = (&'t SmolStr, u32, &'t Ty)>,
+    ) -> Type {
+        let field = |(name, offset, ty): (&SmolStr, u32, &Ty)| Field {
+            name: name.to_string(),
+            offset,
+            ty: self.ty(ty),
+        };
+        Type::Struct { name: name.to_string(), size, fields: fields.map(field).collect() }
+    }
+
+    fn pointee(&self, pointee: &Pointee) -> String {
+        match pointee {
+            Pointee::Mirror(id) => format!("struct {}", self.hir.mirrors[*id].name),
+            Pointee::Kernel(name) => format!("struct {name}"),
+            Pointee::UserStr => "user char".into(),
+            Pointee::User(_) => "user memory".into(),
+        }
+    }
+}
+
+/// The name of a kind of map in the language.
+fn kind_name(kind: hir::MapKind) -> &'static str {
+    match kind {
+        hir::MapKind::Hash => "hash",
+        hir::MapKind::LruHash => "lruhash",
+        hir::MapKind::PerCpuHash => "percpuhash",
+        hir::MapKind::Array => "array",
+        hir::MapKind::PerCpuArray => "percpuarray",
+    }
+}
+
+/// A kernel's parameter in C.
+fn declaration(ty: &KParamTy, name: &str) -> String {
+    let mut stars = String::new();
+    let mut inner = ty;
+    while let KParamTy::Ptr(to) = inner {
+        stars.push('*');
+        inner = to;
+    }
+    let base = match inner {
+        KParamTy::Int(int) => types::int_name(*int).to_string(),
+        KParamTy::Enum(tag) => format!("enum {tag}"),
+        KParamTy::Struct(tag) => format!("struct {tag}"),
+        KParamTy::Union(tag) => format!("union {tag}"),
+        KParamTy::Void | KParamTy::Ptr(_) => "void".into(),
+        KParamTy::Func => return format!("void ({stars}{name})()"),
+    };
+    format!("{base} {stars}{name}")
+}
+
+fn source(file: &crate::source::SourceFile) -> Source {
+    // http://www.isthe.com/chongo/tech/comp/fnv/: FNV-1a, 64 bits
+    let hash = file.text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Source {
+        name: file.name.clone(),
+        library: file.origin == Origin::Uapi,
+        size: file.text.len(),
+        fnv1a: format!("{hash:016x}"),
+    }
+}
