@@ -28,13 +28,23 @@ pub fn print_code(hir: &Hir, code: &Code, sources: &Sources) -> String {
             out.push('\n');
         }
         let Function { name, insns, frame_bytes, .. } = function;
-        let _ = writeln!(out, "{name}: section {section}, {} slots, {frame_bytes} bytes of stack", insns.len());
+        let _ = writeln!(
+            out,
+            "{name}: section {section}, {} slots, {frame_bytes} bytes of stack",
+            insns.len()
+        );
         print_function(&mut out, hir, code, function, sources);
     }
     out
 }
 
-fn print_function(out: &mut String, hir: &Hir, code: &Code, function: &Function, sources: &Sources) {
+fn print_function(
+    out: &mut String,
+    hir: &Hir,
+    code: &Code,
+    function: &Function,
+    sources: &Sources,
+) {
     let mut lines = function.lines.iter().peekable();
     let mut relocs = function.relocs.iter().peekable();
     let mut last = None;
@@ -88,7 +98,8 @@ fn question(hir: &Hir, code: &Code, core: &CoreReloc) -> String {
         CoreReloc::StructSize(kernel) => format!("{kernel} type_size"),
         CoreReloc::Prototype(id) => {
             let prototype = &hir.prototypes[*id];
-            let names: Vec<&str> = prototype.params.iter().map(|param| param.name.as_str()).collect();
+            let names: Vec<&str> =
+                prototype.params.iter().map(|param| param.name.as_str()).collect();
             format!("{}({}) type_exists", prototype.event, names.join(", "))
         }
         CoreReloc::EnumValue { enum_name, name } => format!("{enum_name}.{name} enumval_value"),
@@ -114,7 +125,8 @@ fn path(access: &Access) -> String {
 /// One line for each CO-RE question: function, slot, what is asked, about what in the local type, and the line of the script.
 pub fn print_relocs(hir: &Hir, code: &Code, sources: &Sources) -> Result<String, ObjectError> {
     let flavors = Flavors::new(hir, code, Endian::Little, &mut Btf::default())?;
-    let mut rows = vec![["FUNCTION", "SLOT", "QUESTION", "LOCAL", "ACCESS", "SOURCE"].map(String::from)];
+    let mut rows =
+        vec![["FUNCTION", "SLOT", "QUESTION", "LOCAL", "ACCESS", "SOURCE"].map(String::from)];
     for function in code.functions() {
         for reloc in &function.relocs {
             let RelocKind::Core(core) = &reloc.kind else { continue };
@@ -136,7 +148,8 @@ pub fn print_relocs(hir: &Hir, code: &Code, sources: &Sources) -> Result<String,
 /// Rows with columns as wide as their widest cell.
 fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let mut out = String::new();
-    let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widest =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(widest);
     for row in rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));

@@ -1,10 +1,12 @@
 //! Objects written from hand-made machine code: what stock tools and our own reader find in them.
 
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 #![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
 
 mod fixture;
 mod hostile;
 mod read;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
@@ -41,6 +43,9 @@ fn listings_name_fields_maps_and_lines() {
     let relocs = print_relocs(&script.hir, &script.code, &script.sources).unwrap();
     let row = relocs.lines().find(|row| row.contains("sum_exec_runtime")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells[..5], ["sched_switch", "8", "byte_off", "task_struct___user.se.sum_exec_runtime", "0:3:0"]);
+    assert_eq!(
+        cells[..5],
+        ["sched_switch", "8", "byte_off", "task_struct___user.se.sum_exec_runtime", "0:3:0"]
+    );
     assert_eq!(relocs.lines().count(), 1 + script.core_relocs());
 }

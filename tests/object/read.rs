@@ -31,7 +31,8 @@ fn bare(insn: Insn) -> (u8, u8, u8) {
 fn functions_have_their_slots_sections_and_symbols() {
     in_both_orders(|script, object| {
         let functions = object.functions().unwrap();
-        let found: Vec<_> = functions.iter().map(|f| (f.symbol.name, f.section, f.symbol.global)).collect();
+        let found: Vec<_> =
+            functions.iter().map(|f| (f.symbol.name, f.section, f.symbol.global)).collect();
         let expected = [
             ("visit_first", ".text", false),
             ("visit", ".text", false),
@@ -132,18 +133,25 @@ fn every_function_has_a_type_and_quotes_its_source() {
             let start = u32::try_from(function.symbol.offset).unwrap();
             let info = section.funcs.iter().find(|info| info.insn_off == start).unwrap();
             let ty = types.get(info.func).unwrap();
-            assert!(matches!(ty, Type::Func { name, .. } if *name == function.symbol.name), "{ty:?}");
+            assert!(
+                matches!(ty, Type::Func { name, .. } if *name == function.symbol.name),
+                "{ty:?}"
+            );
             assert!(section.lines.iter().any(|line| line.insn_off == start));
         }
         let lines = &ext.sections[SWITCH].lines;
-        let quoted: Vec<_> = lines.iter().map(|l| (l.insn_off / 8, l.text, l.line, l.col)).collect();
+        let quoted: Vec<_> =
+            lines.iter().map(|l| (l.insn_off / 8, l.text, l.line, l.col)).collect();
         let text = |line: usize| fixture::SCRIPT.lines().nth(line - 1).unwrap();
         let expected = [(0, 3, 1), (2, 4, 12), (32, 4, 5), (40, 5, 5), (53, 7, 33)];
         let expected = expected.map(|(slot, line, col)| (slot, text(line as usize), line, col));
         assert_eq!(quoted, expected);
         assert!(lines.iter().all(|line| line.file == "fixture.ub"));
         assert_eq!(ext.sections.len(), 4);
-        assert_eq!(ext.sections.values().map(|s| s.core.len()).sum::<usize>(), script.core_relocs());
+        assert_eq!(
+            ext.sections.values().map(|s| s.core.len()).sum::<usize>(),
+            script.core_relocs()
+        );
     });
 }
 
@@ -154,7 +162,9 @@ fn every_question_has_its_whole_path() {
         let ext = object.ext(&types).unwrap().unwrap();
         let core = &ext.sections[SWITCH].core;
         let name = |index: usize| match types.get(core[index].root).unwrap() {
-            Type::Composite { name, .. } | Type::Enum { name, .. } | Type::Typedef { name, .. } => *name,
+            Type::Composite { name, .. } | Type::Enum { name, .. } | Type::Typedef { name, .. } => {
+                *name
+            }
             other => panic!("{other:?}"),
         };
         let found = |index| (name(index), core[index].access, core[index].kind);
@@ -183,12 +193,20 @@ fn our_own_section_says_the_rest() {
         assert_eq!((culprit.at.line, culprit.text.as_str()), (3, "tracepoint:sched:sched_switch"));
         assert_eq!(ubpf.outputs[0].action, Action::Emit("ubpf_record_0".into()));
         assert_eq!((ubpf.outputs[0].size, ubpf.outputs[0].args[0].offset), (24, 8));
-        assert_eq!((ubpf.maps[1].value.clone(), ubpf.maps[1].bucket_offset), (MapValue::Hist, Some(16)));
+        assert_eq!(
+            (ubpf.maps[1].value.clone(), ubpf.maps[1].bucket_offset),
+            (MapValue::Hist, Some(16))
+        );
         assert_eq!(ubpf.maps[2].key, []);
         assert_eq!(ubpf.params[0].offset, Some(8));
         assert_eq!(ubpf.ring.unwrap().name, "ubpf_ring");
         assert_eq!(ubpf.events[0].prototypes[0][2], "struct task_struct *next");
         assert_eq!(ubpf.relocs.len(), script.core_relocs());
+        let [mirror] = &ubpf.mirrors[..] else { panic!("{:?}", ubpf.mirrors) };
+        assert_eq!((mirror.kernel.as_str(), mirror.locked), ("task_struct", true));
+        let fields: Vec<_> =
+            mirror.fields.iter().map(|f| (f.name.as_str(), &f.alternatives[..])).collect();
+        assert_eq!(fields, [("state", &["__state".to_owned(), "(long)state".to_owned()][..])]);
         assert_eq!(ubpf.sources[0].size, fixture::SCRIPT.len());
     });
 }
