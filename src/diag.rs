@@ -106,6 +106,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a change that mends it by writing `text` in place of what is at `span`.
+    #[must_use]
+    pub fn write(self, span: Span, text: impl Into<String>) -> Diagnostic {
+        let text = text.into();
+        self.fix(format!("write `{text}`"), span, text)
+    }
+
     /// Adds a change that mends it.
     #[must_use]
     pub fn fix(

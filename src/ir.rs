@@ -23,6 +23,7 @@ use crate::sema::hir::MapId;
 use crate::source::Span;
 pub use helper::Helper;
 use la_arena::{Arena, Idx};
+pub use print::print;
 use reloc::{AccessId, CoreReloc};
 use smol_str::SmolStr;
 

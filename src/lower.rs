@@ -3,7 +3,7 @@
 mod backend;
 mod build;
 mod demand;
-mod emit;
+mod emission;
 mod frame;
 mod legalize;
 mod machine;
@@ -11,5 +11,5 @@ mod passes;
 mod regalloc;
 mod select;
 
-pub use backend::{compile, optimize};
+pub use backend::{compile, emit, optimize};
 pub use build::build;

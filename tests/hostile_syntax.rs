@@ -145,6 +145,13 @@ fn a_long_line_is_read_in_linear_time() {
         format!("begin {{ {} }}", "$x = ; ".repeat(N)),
         format!("struct s {{ {} }};", "int; ".repeat(N)),
         format!("struct s {{ {} }};", "= ".repeat(N)),
+        "a;".repeat(4 * N),
+        "x:y\n".repeat(4 * N),
+        "begin { $x = ; }".repeat(N),
+        format!("struct s {{ struct {{ {} }} {} }};", "int x; ".repeat(N), "a, ".repeat(N)),
+        format!("struct s {{ {}int x; }};", "long ".repeat(N)),
+        format!("struct s {{ {} int x; {} }};", "struct {".repeat(90), "} a, b;".repeat(90)),
+        format!("uprobe{} {{ }}", megabytes(":", 10)),
         format!("uprobe:{}", megabytes("/", 10)),
         megabytes("kprobe:x, ", 5),
         megabytes("(x)", 10),
@@ -174,6 +181,49 @@ fn every_prefix_of_every_example_is_parsed() {
         }
     });
 }
+
+/// How deep the parentheses of a printed tree nest.
+fn depth(printed: &str) -> usize {
+    let step = |(now, most): (usize, usize), byte: u8| match byte {
+        b'(' => (now + 1, most.max(now + 1)),
+        b')' => (now.saturating_sub(1), most),
+        _ => (now, most),
+    };
+    printed.bytes().fold((0, 0), step).1
+}
+
+/// Pieces that make trees deeper.
+const DEEPENERS: &[&str] = &[
+    "(",
+    "(1",
+    "- ",
+    "!",
+    "*",
+    "{",
+    "{ 1",
+    "if 1 {",
+    "} else if 1 {",
+    "} else {",
+    "while 1 {",
+    "$x = ",
+    "f(",
+    "[",
+    "@x[",
+    "(u32)",
+    "+ 1",
+    "? 1 :",
+    "1",
+    "$x",
+    ".a",
+    "}",
+    ")",
+    "]",
+    ";",
+    ",",
+    "({",
+    "= {",
+    "(struct s){ .a =",
+];
 
 /// Pieces of scripts, right and wrong.
 const PIECES: &[&str] = &[
@@ -265,7 +315,18 @@ proptest! {
     fn token_soup_never_panics(pieces in prop::collection::vec((0..PIECES.len(), any::<bool>()), 0..80)) {
         let text: String =
             pieces.iter().flat_map(|(i, space)| [PIECES[*i], if *space { " " } else { "" }]).collect();
-        parse(text);
+        let (printed, diags) = parse(text);
+        prop_assert!(!printed.contains("(error)") || diags.has_errors());
+    }
+
+    #[test]
+    fn trees_are_never_deep(pieces in prop::collection::vec(0..DEEPENERS.len(), 0..800)) {
+        let text: String = pieces.iter().map(|i| DEEPENERS[*i]).collect();
+        // A level of brackets or operators is at most three of the printed tree: a statement, its body, its condition.
+        for script in [format!("begin {{ {text}"), format!("const C = {text};")] {
+            let deepest = depth(&parse(script).0);
+            prop_assert!(deepest <= 600, "{} levels", deepest);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use ubpfc::diag::{Code, Format, render};
 use ubpfc::source::{Origin, Sources};
 use ubpfc::syntax;
-use ubpfc::syntax::ast::ItemKind;
+use ubpfc::syntax::ast::{ExprKind, ItemKind, StmtKind};
 
 /// Runs `print` over every `.ub` file in a folder of `testdata`, and compares with `NAME.KIND.snap` beside it.
 fn snapshots(glob: &str, kind: &str, print: impl Fn(&mut Sources, &str, String) -> String) {
@@ -97,4 +97,28 @@ fn documentation_is_found_by_position() {
     assert_eq!(docs, [None, Some("Of b.".to_owned()), None]);
     assert_eq!(parsed.trivia.comments.iter().filter(|c| c.trailing).count(), 1);
     assert_eq!(parsed.trivia.blank_lines.len(), 2);
+}
+
+#[test]
+fn spans_cover_what_was_written() {
+    let text = "// x\nuser:a /pid/ { let $x = (1 + 2) * 3; if $x { @y[1]++ } emit *args.p; f( 1 ) ; }\n\nstruct s { const int *a[2] : 3 = (b); };\n";
+    let mut sources = Sources::new();
+    let file = sources.add("spans.ub", text, Origin::User);
+    let (parsed, diags) = syntax::parse(&sources, file);
+    assert!(diags.is_empty());
+    let [probe, decl] = parsed.file.items.as_slice() else { panic!("two items") };
+    assert!(
+        sources.text(probe.span).starts_with("user:a") && sources.text(probe.span).ends_with("; }")
+    );
+    let ItemKind::Probe(probe) = &probe.kind else { panic!("a probe") };
+    assert_eq!(sources.text(probe.specs[0].parts[1].span), "a");
+    let stmts: Vec<_> = probe.body.stmts.iter().map(|s| sources.text(s.span)).collect();
+    assert_eq!(stmts, ["let $x = (1 + 2) * 3", "if $x { @y[1]++ }", "emit *args.p", "f( 1 )"]);
+    let StmtKind::Let { init: Some(init), .. } = &probe.body.stmts[0].kind else { panic!("a let") };
+    let ExprKind::Binary(_, sum, _) = &init.kind else { panic!("a product") };
+    assert_eq!(sources.text(sum.span), "(1 + 2)");
+    assert_eq!(sources.text(decl.span), "struct s { const int *a[2] : 3 = (b); };");
+    let ItemKind::Struct(decl) = &decl.kind else { panic!("a struct") };
+    assert_eq!(sources.text(decl.fields[0].span), "const int *a[2] : 3 = (b)");
+    assert_eq!(sources.text(decl.fields[0].sources[0].span), "(b)");
 }

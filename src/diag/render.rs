@@ -6,6 +6,7 @@ use codespan_reporting::diagnostic as cs;
 use codespan_reporting::files;
 use codespan_reporting::term::{self, termcolor};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// How diagnostics are written.
@@ -47,11 +48,9 @@ fn short(out: &mut String, sources: &Sources, d: &Diagnostic) {
     let name = &sources.file(d.span.file).name;
     let code = d.code.as_str();
     let severity = severity_name(d.severity);
-    out.push_str(&format!("{name}:{}:{}: {severity}[{code}]: {}", at.line, at.col, d.message));
-    if !d.label.is_empty() {
-        out.push_str(&format!(" ({})", d.label));
-    }
-    out.push('\n');
+    let label = if d.label.is_empty() { String::new() } else { format!(" ({})", d.label) };
+    let message = &d.message;
+    out.extend([format!("{name}:{}:{}: {severity}[{code}]: {message}{label}\n", at.line, at.col)]);
 }
 
 /// Lines longer than this are cut around the culprit, so that a 10 MB line does not become a 10 MB message.
@@ -83,6 +82,7 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
         );
     }
     notes.extend(d.help.iter().map(|h| format!("help: {h}")));
+    notes.extend(d.fixes.iter().map(|f| format!("fix: {}", f.title)));
     let diagnostic = cs::Diagnostic::new(severity)
         .with_code(d.code.as_str())
         .with_message(&d.message)
@@ -102,14 +102,14 @@ struct Files<'a>(&'a Sources);
 impl<'a> files::Files<'a> for Files<'a> {
     type FileId = FileId;
     type Name = &'a str;
-    type Source = &'a str;
+    type Source = Cow<'a, str>;
 
     fn name(&'a self, id: FileId) -> Result<&'a str, files::Error> {
         Ok(&self.0.file(id).name)
     }
 
-    fn source(&'a self, id: FileId) -> Result<&'a str, files::Error> {
-        Ok(&self.0.file(id).text)
+    fn source(&'a self, id: FileId) -> Result<Cow<'a, str>, files::Error> {
+        Ok(printable(&self.0.file(id).text))
     }
 
     fn line_index(&'a self, id: FileId, byte: usize) -> Result<usize, files::Error> {
@@ -122,6 +122,12 @@ impl<'a> files::Files<'a> for Files<'a> {
         file.line_bytes(index)
             .ok_or(files::Error::LineTooLarge { given: index, max: file.line_count() as usize })
     }
+}
+
+/// The text with `?` for every control character, byte for byte: a script must not be able to steer a terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_ascii_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.contains(steers) { text.replace(steers, "?").into() } else { text.into() }
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@
 
 use super::frame::Frame;
 use super::machine::Reg;
-use super::{emit, frame, legalize, passes, regalloc, select};
+use super::{emission, frame, legalize, passes, regalloc, select};
 use crate::diag::{Code as DiagCode, Diagnostic, Diags};
 use crate::ir::cfg::Cfg;
 use crate::ir::{Func, Helper, Module, Op, verify};
@@ -31,12 +31,20 @@ pub fn optimize(module: &mut Module) {
     }
 }
 
-/// Compiles a module that [`optimize`] may have seen or not; the errors are limits of BPF.
+/// Optimises a module and writes it down.
 ///
 /// # Panics
-/// When the module is not valid IR, or a pass breaks it, which is a bug.
+/// As [`optimize`] and [`emit`].
 pub fn compile(mut module: Module, hir: &Hir, target: Target) -> Result<Code, Diags> {
     optimize(&mut module);
+    emit(module, hir, target)
+}
+
+/// Gives every function of a module registers and writes it down; the errors are limits of BPF.
+///
+/// # Panics
+/// When the module is not valid IR, which is a bug.
+pub fn emit(module: Module, hir: &Hir, target: Target) -> Result<Code, Diags> {
     let env = verify::Env::from(&module);
     let mut diags = Diags::new();
     let mut keep = |compiled: Result<Function, Box<Diagnostic>>| match compiled {
@@ -105,7 +113,7 @@ fn function(
     if frame.bytes > budget {
         return Err(Box::new(too_big(&func, &cfg, &frame, machine.spills, budget, span)));
     }
-    let function = emit::emit(&func.name, machine, &frame, target)
+    let function = emission::emit(&func.name, machine, &frame, target)
         .map_err(|far| Box::new(too_far(&func, far.0)))?;
     if function.insns.len() > MAX_SLOTS {
         return Err(Box::new(too_long(&func, function.insns.len(), span)));

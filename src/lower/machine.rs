@@ -1,7 +1,7 @@
 //! The machine form of a function: BPF instructions over as many registers as it takes.
 //!
 //! [`select`](super::select) makes it, with fixed registers only where calls, the context and the result need them;
-//! [`regalloc`](super::regalloc) leaves fixed registers only; [`emit`](super::emit) writes it down. Invariant: between blocks no
+//! [`regalloc`](super::regalloc) leaves fixed registers only; [`emission`](super::emission) writes it down. Invariant: between blocks no
 //! fixed register is live but for the context at the entry.
 
 use crate::ir::reloc::{AccessId, CoreReloc};

@@ -452,7 +452,7 @@ impl Select<'_> {
 
     /// A test that the target has, and whether it is the opposite of what was asked for.
     fn available(&mut self, test: Test) -> (Test, bool) {
-        if super::emit::has_jump(test.op, self.cpu) {
+        if super::emission::has_jump(test.op, self.cpu) {
             return (test, false);
         }
         match (test.b, test.op.negated()) {

@@ -183,8 +183,7 @@ impl<'a> StringTable<'a> {
         }
         let next = self.strings.partition_point(|(start, _)| *start <= offset);
         let (start, string) = self.strings.get(next.checked_sub(1)?)?;
-        // Past its end there is a string that was left out.
-        string.get((offset - start) as usize..).filter(|tail| !tail.is_empty())
+        string.get((offset - start) as usize..)
     }
 }
 

@@ -7,11 +7,15 @@ use super::ast::{
     BinaryOp, Block, Expr, ExprKind, FieldDecl, Ident, Name, ProbeSpec, StmtKind, StrLit, TypeExpr,
     TypeExprKind, UnaryOp,
 };
+use super::expected::shown;
 use super::token::Token;
 use super::{literal, types};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{FileId, Span};
 use std::cell::RefCell;
+
+/// How many parts a probe spec is split into; no provider takes as many. What is left stays in the last one.
+const MAX_SPEC_PARTS: usize = 8;
 
 /// A place between tokens: a byte of the file, and the number of the token after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +142,15 @@ impl<'a> Build<'a> {
         literal::character(self.text(self.span(l, r))).map_or(ExprKind::Error, ExprKind::Int)
     }
 
+    /// `sched:sched_switch`, without the blanks that may stand around the colon.
+    pub(super) fn source_name(&self, l: Loc, r: Loc) -> Ident {
+        let mut ident = self.ident(l, r);
+        if ident.name.contains(char::is_whitespace) {
+            ident.name = ident.name.split_whitespace().collect();
+        }
+        ident
+    }
+
     // Probes
 
     /// `uprobe:"/opt/my app":main`: parts between colons; quotes hold what would end a part.
@@ -148,7 +161,8 @@ impl<'a> Build<'a> {
         let (mut start, mut quoted) = (0, false);
         for (at, byte) in text.bytes().chain([b':']).enumerate() {
             quoted ^= byte == b'"';
-            if byte != b':' || (quoted && at < text.len()) {
+            let last = at == text.len();
+            if byte != b':' || (!last && (quoted || parts.len() + 1 == MAX_SPEC_PARTS)) {
                 continue;
             }
             let place = |i: usize| span.start + u32::try_from(i).unwrap_or(u32::MAX);
@@ -187,7 +201,7 @@ impl<'a> Build<'a> {
         kind.unwrap_or_else(|| {
             if let (Some((_, first)), Some((_, last))) = (words.first(), words.last()) {
                 let span = first.to(*last);
-                let message = format!("`{}` is no integer type", self.text(span));
+                let message = format!("`{}` is no integer type", shown(self.text(span)));
                 self.report(Diagnostic::new(Code::E0012, span, message));
             }
             TypeExprKind::Error
@@ -216,7 +230,7 @@ impl<'a> Build<'a> {
                 Diagnostic::new(
                     Code::E0013,
                     span,
-                    format!("the member `{}` has no type", self.text(span)),
+                    format!("the member `{}` has no type", shown(self.text(span))),
                 )
                 .label("expected a type and a name")
                 .help("a member is declared as in C: `int pid;`"),
@@ -236,7 +250,7 @@ impl<'a> Build<'a> {
         }]
     }
 
-    /// One declarator's share of a member; [`fields`] adds type and name.
+    /// One declarator's share of a member; [`Build::fields`] adds type and name.
     pub(super) fn field(
         &self,
         l: Loc,
@@ -246,6 +260,34 @@ impl<'a> Build<'a> {
         r: Loc,
     ) -> FieldDecl {
         FieldDecl { optional, bits, sources: sources.unwrap_or_default(), ..self.error_field(l, r) }
+    }
+
+    /// The members that declarators over one base type declare.
+    ///
+    /// Only a type of one name can be shared by several: copies of larger ones could grow without bound.
+    pub(super) fn fields(
+        &self,
+        base: TypeExpr,
+        mut declarators: Vec<(Declarator, FieldDecl)>,
+    ) -> Vec<FieldDecl> {
+        let large = matches!(base.kind, TypeExprKind::Anonymous(..) | TypeExprKind::Tuple(_));
+        if large && let Some((_, second)) = declarators.get(1) {
+            self.report(
+                Diagnostic::new(
+                    Code::E0001,
+                    second.span,
+                    "a type without a name is the type of one member",
+                )
+                .label("expected `;` before this")
+                .help("declare the type with a name, and the members one by one"),
+            );
+            declarators.truncate(1);
+        }
+        let last = declarators.pop();
+        let mut fields: Vec<_> =
+            declarators.into_iter().map(|d| declare_field(base.clone(), d)).collect();
+        fields.extend(last.map(|d| declare_field(base, d)));
+        fields
     }
 
     // Statements
@@ -360,6 +402,21 @@ impl<'a> Build<'a> {
         Expr { kind: ExprKind::Step { target: Box::new(target), delta, postfix: true }, span }
     }
 
+    /// `$tuple.0`
+    pub(super) fn tuple_member(&self, base: Expr, l: Loc, r: Loc) -> Expr {
+        let name = self.ident(l, r);
+        if matches!(base.kind, ExprKind::Int(_) | ExprKind::Duration(_)) {
+            let span = base.span.to(name.span);
+            let message = format!(
+                "`{}` is not an integer, and there are no other numbers",
+                shown(self.text(span))
+            );
+            self.report(Diagnostic::new(Code::E0005, span, message));
+            return Expr { kind: ExprKind::Error, span };
+        }
+        member(base, name, false)
+    }
+
     /// `@map[a, b]` is a key, `x[i]` an element.
     pub(super) fn index(&self, base: Expr, mut index: Vec<Expr>, l: Loc, r: Loc) -> Expr {
         let span = self.until(base.span, r);
@@ -400,16 +457,12 @@ pub(super) fn declare(base: TypeExpr, declarator: Declarator) -> (TypeExpr, Iden
     (ty, name.unwrap_or(Ident { name: Name::default(), span }))
 }
 
-/// The members that declarators over one base type declare.
-pub(super) fn fields(base: &TypeExpr, declarators: Vec<(Declarator, FieldDecl)>) -> Vec<FieldDecl> {
-    let finish = |(declarator, mut field): (Declarator, FieldDecl)| {
-        let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
-        let span = if declarator.ops.is_empty() { base.span } else { base.span.to(end) };
-        (field.ty, field.name) = declarator.apply(base.clone(), span);
-        field.span = base.span.to(field.span);
-        field
-    };
-    declarators.into_iter().map(finish).collect()
+fn declare_field(base: TypeExpr, (declarator, mut field): (Declarator, FieldDecl)) -> FieldDecl {
+    let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
+    let span = if declarator.ops.is_empty() { base.span } else { base.span.to(end) };
+    field.span = base.span.to(field.span);
+    (field.ty, field.name) = declarator.apply(base, span);
+    field
 }
 
 pub(super) fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {

@@ -60,6 +60,12 @@ const WORDS: &[(&str, &str)] = &[
 /// Never worth a mention: they may stand nearly everywhere, or nobody writes them.
 const SILENT: &[&str] = &["error", "qualifier", "op=", "character", "spec?"];
 
+/// Where one of these may stand…
+const ENDS: &[&str] = &[";", ",", ")", "type)", "]", "{"];
+
+/// …these are not worth a mention: they would go on with what could as well have ended.
+const CONTINUES: &[&str] = &["(", "[", "else", "?", "}", "..", "mirrors"];
+
 /// How many alternatives a message lists.
 const MOST: usize = 4;
 
@@ -78,8 +84,9 @@ pub(super) fn describe(terminals: &[String]) -> String {
         }
     }
     left.retain(|terminal| !SILENT.contains(terminal));
-    if left.contains(&";") || !words.is_empty() {
-        left.retain(|terminal| *terminal != "}");
+    let ends = ENDS.iter().any(|end| left.contains(end));
+    if ends || !words.is_empty() {
+        left.retain(|terminal| !CONTINUES.contains(terminal));
     }
     words.extend(left.iter().map(|terminal| {
         WORDS

@@ -282,21 +282,8 @@ impl Lexer<'_> {
             return false;
         }
         if !self.nesting.in_block() {
-            let goes_on = matches!(
-                self.last_kind(),
-                Some(
-                    T::Comma
-                        | T::Else
-                        | T::Assign
-                        | T::Colon
-                        | T::Kernel
-                        | T::Mirrors
-                        | T::PredOpen
-                        | T::Question
-                )
-            );
-            return !goes_on
-                && (self.item_keyword(token).is_some() || self.looks_like_probe(token));
+            let starts = self.item_keyword(token).is_some() || self.looks_like_probe(token);
+            return starts && !self.last_kind().is_some_and(goes_on);
         }
         let next = self.scan.peek();
         let declares = match self.item_keyword(token) {
@@ -349,6 +336,9 @@ impl Lexer<'_> {
             {
                 T::Mirrors
             }
+            T::Ident if last == Some(T::Kernel) && self.scan.slice(token) == "tracepoint" => {
+                T::Tracepoint
+            }
             T::Ident if types::int_name(self.scan.slice(token)).is_none() => T::Ident,
             kind => {
                 let kind = if kind == T::Ident { T::IntName } else { kind };
@@ -366,6 +356,7 @@ impl Lexer<'_> {
         match last {
             Some(T::Assign | T::Else) => kind.is_type_word(),
             None | Some(T::LBrace | T::Semi | T::Qualifier) => false,
+            Some(last) if kind == T::Else && !last.is_type_word() => false,
             Some(T::CInt) if kind == T::CInt => false,
             _ => matches!(
                 next,
@@ -389,4 +380,21 @@ impl Lexer<'_> {
     fn last_end(&self) -> u32 {
         self.out.tokens.last().map_or(0, |t| t.end)
     }
+}
+
+/// Whether a declaration goes on after `last`, even at the start of a line.
+fn goes_on(last: T) -> bool {
+    matches!(
+        last,
+        T::Comma
+            | T::Else
+            | T::Assign
+            | T::Colon
+            | T::Kernel
+            | T::Mirrors
+            | T::PredOpen
+            | T::Question
+            | T::LParen
+            | T::LBracket
+    )
 }

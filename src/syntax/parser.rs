@@ -34,8 +34,11 @@ lalrpop_util::lalrpop_mod!(
     ub
 );
 
-/// How many tokens are parsed again after errors before the rest of a file's mistakes are left for the next run.
-const MAX_REPARSED: usize = 1 << 22;
+/// How much work errors may make, in tokens, before the rest of a file is left for the next run.
+const MAX_WORK: usize = 1 << 22;
+
+/// What an error costs besides parsing its item again: finding out what was expected.
+const ERROR_WORK: usize = 64;
 
 /// Parses the items of a file.
 pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
@@ -43,7 +46,7 @@ pub(super) fn parse(file: FileId, text: &str, lexed: &Lexed) -> (File, Diags) {
         grammar: ub::ItemParser::new(),
         build: Build::new(file, text),
         faults: &lexed.faults,
-        reparsed: 0,
+        work: 0,
     };
     let mut items = Vec::with_capacity(lexed.items.len());
     for (number, range) in lexed.items.iter().enumerate() {
@@ -62,14 +65,17 @@ struct Parser<'a> {
     build: Build<'a>,
     /// Where the lexer has already reported that tokens are not what was meant.
     faults: &'a [u32],
-    /// How many tokens have been parsed in vain.
-    reparsed: usize,
+    /// The work that errors have made.
+    work: usize,
 }
 
 impl Parser<'_> {
     /// Parses one item, as often as it has errors.
     fn item(&mut self, tokens: &[Token]) -> ItemKind {
         let mut tokens = Cow::Borrowed(tokens);
+        if self.work > MAX_WORK {
+            return ItemKind::Error;
+        }
         loop {
             let triples = tokens.iter().enumerate().map(|(i, t)| {
                 let (start, end) =
@@ -87,8 +93,8 @@ impl Parser<'_> {
                     return ItemKind::Error;
                 }
             };
-            self.reparsed += tokens.len();
-            let spent = self.reparsed > MAX_REPARSED;
+            self.work += tokens.len() + ERROR_WORK;
+            let spent = self.work > MAX_WORK;
             let again = tokens.get(at).is_some_and(|t| t.kind == T::Error);
             let missing =
                 if again || spent { None } else { self.missing_separator(&tokens, at, &expected) };
@@ -133,10 +139,8 @@ impl Parser<'_> {
         };
         let diagnostic =
             Diagnostic::new(Code::E0001, span, format!("expected {wanted}, found {what}"));
-        let is_statement = at == 0 && found.is_some_and(|t| matches!(t.kind, T::Local | T::Map));
-        let outside =
-            is_statement.then_some("statements stand in a probe or function: `begin { $x = 1; }`");
-        let help = outside.or_else(|| expected::help(self.build.text(span)));
+        let help =
+            context_help(tokens, at, &wanted).or_else(|| expected::help(self.build.text(span)));
         self.build.report(match help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
@@ -171,6 +175,25 @@ impl Parser<'_> {
             ),
         );
         Some(Token { kind, start: previous.end, end: previous.end })
+    }
+}
+
+/// What to do about token `at`, which cannot stand there, where people bring the habits of C along.
+fn context_help(tokens: &[Token], at: usize, wanted: &str) -> Option<&'static str> {
+    let kind = |i: usize| tokens.get(i).map(|t| t.kind);
+    let before = |n: usize| at.checked_sub(n).and_then(kind);
+    match kind(at)? {
+        T::Local | T::Map if at == 0 => {
+            Some("statements stand in a probe or function: `begin { $x = 1; }`")
+        }
+        T::Assign if before(2) == Some(T::For) || before(3) == Some(T::For) => {
+            Some("a loop is written `for $i : 0..10 { … }`")
+        }
+        T::Ident if before(1) == Some(T::Let) => Some("the names of variables start with `$`"),
+        found if found.is_type_word() && wanted == "a statement" => {
+            Some("a variable is declared `let $x: type;`, or by assigning to it")
+        }
+        _ => None,
     }
 }
 

@@ -33,6 +33,12 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// How many CO-RE questions the code has.
+    pub(crate) fn core_relocs(&self) -> usize {
+        let relocs = self.code.functions().flat_map(|function| &function.relocs);
+        relocs.filter(|reloc| matches!(reloc.kind, RelocKind::Core(_))).count()
+    }
+
     /// The object.
     pub(crate) fn write(&self, endian: Endian) -> Vec<u8> {
         let target = Target { endian, ..Target::default() };

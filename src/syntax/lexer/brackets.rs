@@ -83,9 +83,15 @@ impl Lexer<'_> {
         );
     }
 
-    /// `(` and `[` end where a statement or block does.
+    /// `(` and `[` end where a statement or body does; but the `(` of a C-style `for` is left to the parser to explain.
     pub(super) fn close_parentheses(&mut self, at: Token) {
-        while self.nesting.innermost().is_some_and(|o| o.token.kind != T::LBrace) {
+        while let Some(open) =
+            self.nesting.innermost().copied().filter(|o| o.token.kind != T::LBrace)
+        {
+            let before = self.out.tokens.get(self.item..open.index).and_then(<[Token]>::last);
+            if at.kind == T::Semi && before.is_some_and(|t| t.kind == T::For) {
+                break;
+            }
             self.close_unclosed(at);
         }
     }
