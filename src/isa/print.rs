@@ -1,9 +1,13 @@
-//! Instructions as text, in the syntax of the kernel's verifier and bpftool (v6.12 kernel/bpf/disasm.c: print_bpf_insn).
+//! Instructions as text, in the syntax of the kernel's verifier and bpftool (v6.12 kernel/bpf/disasm.c: `print_bpf_insn`).
 //!
 //! In: the slots of a function. Out: one text for each instruction. Whatever the slots are, there is a text: what means nothing in any version of the instruction set is printed
 //! as such.
 
 use super::code::Insn;
+#[allow(
+    clippy::wildcard_imports,
+    reason = "it is a table of names that this module needs nearly all of"
+)]
 use super::opcode::*;
 use crate::ir::Helper;
 

@@ -41,7 +41,9 @@ impl Writer {
 
     /// Appends numbers.
     pub fn words(&mut self, values: &[u32]) {
-        values.iter().for_each(|value| self.u32(*value));
+        for value in values {
+            self.u32(*value);
+        }
     }
 
     /// Appends zeros up to a multiple of `align`.

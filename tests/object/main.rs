@@ -1,10 +1,12 @@
 //! Objects written from hand-made machine code: what stock tools and our own reader find in them.
 
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 #![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
 
 mod fixture;
 mod hostile;
 mod read;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

@@ -202,6 +202,11 @@ fn our_own_section_says_the_rest() {
         assert_eq!(ubpf.ring.unwrap().name, "ubpf_ring");
         assert_eq!(ubpf.events[0].prototypes[0][2], "struct task_struct *next");
         assert_eq!(ubpf.relocs.len(), script.core_relocs());
+        let [mirror] = &ubpf.mirrors[..] else { panic!("{:?}", ubpf.mirrors) };
+        assert_eq!((mirror.kernel.as_str(), mirror.locked), ("task_struct", true));
+        let fields: Vec<_> =
+            mirror.fields.iter().map(|f| (f.name.as_str(), &f.alternatives[..])).collect();
+        assert_eq!(fields, [("state", &["__state".to_owned(), "(long)state".to_owned()][..])]);
         assert_eq!(ubpf.sources[0].size, fixture::SCRIPT.len());
     });
 }

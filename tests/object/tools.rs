@@ -168,6 +168,27 @@ fn aya_relocates_maps_calls_and_fields() {
 }
 
 #[test]
+fn aya_loads_the_programs() {
+    if !require("root") {
+        return;
+    }
+    let kernel = aya::Btf::from_sys_fs().unwrap();
+    let bytes = fixture::script().write(Endian::Little);
+    let mut object = aya::EbpfLoader::new().btf(Some(&kernel)).load(&bytes).unwrap();
+    for name in ["sched_switch", "sched_switch_2"] {
+        let program = object.program_mut(name).unwrap();
+        let program: &mut aya::programs::BtfTracePoint = program.try_into().unwrap();
+        program.load("sched_switch", &kernel).unwrap();
+    }
+    let program = object.program_mut("begin").unwrap();
+    let program: &mut aya::programs::RawTracePoint = program.try_into().unwrap();
+    program.load().unwrap();
+    let program = object.program_mut("interval").unwrap();
+    let program: &mut aya::programs::PerfEvent = program.try_into().unwrap();
+    program.load().unwrap();
+}
+
+#[test]
 fn the_crate_btf_reads_the_types() {
     let bytes = fixture::script().write(Endian::Little);
     let object = ubpfc::object::read::Object::parse(&bytes).unwrap();
@@ -176,6 +197,6 @@ fn the_crate_btf_reads_the_types() {
     std::fs::write(&path, object.section(".BTF").unwrap().data).unwrap();
     let types = btf::btf::Btf::from_file(&path).unwrap();
     let task = types.get_type_by_name("task_struct___user").unwrap();
-    eprintln!("{task:?}");
-    assert_eq!(format!("{task:?}").matches("sum_exec_runtime").count(), 1);
+    let bitfield = r#"name: Some("in_iowait"), type_id: 8, offset: 384, bits: Some(1)"#;
+    assert!(format!("{task:?}").contains(bitfield), "{task:?}");
 }
