@@ -3,8 +3,8 @@
 //! In: a script and whatever it imports. Out: a [`Hir`] and diagnostics; always a HIR, however wrong the script. Imports are loaded, declarations collected
 //! into a table, and the bodies of probes analyzed against that table.
 
-mod body;
 pub mod arith;
+mod body;
 pub mod builtins;
 pub mod consteval;
 pub mod decls;

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 use ubpfc::diag::{Code, Diags, Format, Severity, render};
-use ubpfc::sema::hir::Hir;
 use ubpfc::sema;
+use ubpfc::sema::hir::Hir;
 use ubpfc::source::{Origin, Sources};
 use ubpfc::uapi::Library;
 

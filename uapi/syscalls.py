@@ -82,7 +82,15 @@ def arguments(events, name):
     fields = re.findall(r"field:([^;]*);", path.read_text())
     fields = fields[next(i for i, f in enumerate(fields) if "__syscall_nr" in f) + 1 :]
     texts = (re.sub(r"\b__user\b ?", "", re.sub(r"\s+", " ", f)) for f in fields if "__data_loc" not in f)
-    return ", ".join(re.sub(r" ?\* ?", " *", t).replace("* *", "**") for t in texts)
+    return ", ".join(tidy(text) for text in texts)
+
+
+def tidy(text):
+    """`const char * const x` → `const char *x`: what is said of the argument itself is of no use to its reader."""
+    text = re.sub(r"\* ?const (?=\w+$)", "*", text)
+    if "*" not in text:
+        text = text.replace("const ", "")
+    return re.sub(r" ?\* ?", " *", text).replace("* *", "**")
 
 
 def main():

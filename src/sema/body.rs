@@ -15,8 +15,8 @@ mod stmt;
 
 use super::decls::Decls;
 use super::hir::{
-    Arg, Class, ClassLevel, Culprit, EnumId, Expr, ExprKind, Hir, Local, LocalId, MirrorId,
-    Output, OutputId, OutputKind, ParamId,
+    Arg, Class, ClassLevel, Culprit, EnumId, Expr, ExprKind, Hir, Local, LocalId, MirrorId, Output,
+    OutputId, OutputKind, ParamId,
 };
 use super::maps::Maps;
 use super::types::{Pointee, Ty};
@@ -197,7 +197,12 @@ impl<'p, 'a> Body<'p, 'a> {
     }
 
     /// Lowers the program's class, if it was higher.
-    pub(super) fn lower_class(&mut self, level: ClassLevel, span: Span, why: impl FnOnce() -> String) {
+    pub(super) fn lower_class(
+        &mut self,
+        level: ClassLevel,
+        span: Span,
+        why: impl FnOnce() -> String,
+    ) {
         if level < self.class.level {
             self.class = Class { level, culprit: Some(Culprit { span, why: why() }) };
         }
@@ -235,7 +240,9 @@ impl<'p, 'a> Body<'p, 'a> {
                     .help("read it through a mirror, or attach to another kind of probe"),
             );
         } else {
-            self.lower_class(ClassLevel::NotAbi, span, || format!("{what} reads raw kernel memory"));
+            self.lower_class(ClassLevel::NotAbi, span, || {
+                format!("{what} reads raw kernel memory")
+            });
         }
     }
 

@@ -120,9 +120,15 @@ fn check_kind(
     // Of a histogram the bucket is a part of the key, so that even one without a key has many entries.
     let keyed = !key.is_empty();
     let (why, note) = if aggregation && !declared.per_cpu {
-        ("holds an aggregation", "every processor keeps its own state of an aggregation, so that none waits for another")
+        (
+            "holds an aggregation",
+            "every processor keeps its own state of an aggregation, so that none waits for another",
+        )
     } else if keyed && histogram && !declared.keyed {
-        ("holds a histogram for each key", "an array has one number as its key, and a histogram adds its bucket to the key")
+        (
+            "holds a histogram for each key",
+            "an array has one number as its key, and a histogram adds its bucket to the key",
+        )
     } else if key.len() > 1 && !declared.keyed {
         ("has a key of several parts", "an array has one number as its key")
     } else if !keyed && declared.keyed {
@@ -132,8 +138,10 @@ fn check_kind(
     };
     let wanted = KINDS
         .iter()
-        .find(|k| k.keyed == (declared.keyed && keyed || histogram && keyed || key.len() > 1)
-            && k.per_cpu == (declared.per_cpu || aggregation))
+        .find(|k| {
+            k.keyed == (declared.keyed && keyed || histogram && keyed || key.len() > 1)
+                && k.per_cpu == (declared.per_cpu || aggregation)
+        })
         .map_or("hash", |k| k.name);
     let used = info.value.as_ref().map_or(info.first, |(_, span)| *span);
     let text = format!("`@{name}` is declared as `{}` and {why}", declared.name);

@@ -51,7 +51,8 @@ impl Printer<'_> {
             let parts: Vec<String> = map.key.iter().map(|t| show::ty(self.hir, t)).collect();
             let key =
                 if parts.is_empty() { String::new() } else { format!("[{}]", parts.join(", ")) };
-            let text = format!("map @{}{key}: {value} in {:?}({})", map.name, map.kind, map.max_entries);
+            let text =
+                format!("map @{}{key}: {value} in {:?}({})", map.name, map.kind, map.max_entries);
             self.line(&text);
         }
         for (id, output) in self.hir.outputs.iter() {
@@ -82,7 +83,8 @@ impl Printer<'_> {
             ClassLevel::Private => "private",
             ClassLevel::NotAbi => "not abi",
         };
-        let why = program.class.culprit.as_ref().map(|c| format!(": {}", c.why)).unwrap_or_default();
+        let why =
+            program.class.culprit.as_ref().map(|c| format!(": {}", c.why)).unwrap_or_default();
         self.line(&format!("\nprogram {} on {attach} ({class}{why})", program.name));
         self.depth += 1;
         for (id, local) in program.locals.iter() {

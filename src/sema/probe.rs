@@ -46,14 +46,17 @@ const KINDS: &[Kind] = &[
     Kind { names: &["profile", "p"], usage: "profile:hz:99", what: What::Unbuilt },
     Kind { names: &["software", "s"], usage: "software:EVENT:COUNT", what: What::Unbuilt },
     Kind { names: &["hardware", "h"], usage: "hardware:EVENT:COUNT", what: What::Unbuilt },
-    Kind { names: &["watchpoint", "w"], usage: "watchpoint:ADDRESS:LENGTH:MODE", what: What::Unbuilt },
+    Kind {
+        names: &["watchpoint", "w"],
+        usage: "watchpoint:ADDRESS:LENGTH:MODE",
+        what: What::Unbuilt,
+    },
     Kind { names: &["iter", "it"], usage: "iter:NAME", what: What::Unbuilt },
     Kind { names: &["socket"], usage: "socket:filter", what: What::Unbuilt },
 ];
 
 /// Units of `interval`, in nanoseconds; `hz` counts the other way around.
-const UNITS: [(&str, u64); 4] =
-    [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+const UNITS: [(&str, u64); 4] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
 /// Where a program is attached, and what it sees there.
 #[derive(Debug)]
@@ -127,12 +130,7 @@ fn abi() -> Class {
     Class { level: ClassLevel::Abi, culprit: None }
 }
 
-fn user(
-    decls: &Decls,
-    kind: &Kind,
-    spec: &ProbeSpec,
-    rest: &[Ident],
-) -> Result<Place, Diagnostic> {
+fn user(decls: &Decls, kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Diagnostic> {
     let [name] = rest else {
         return Err(malformed(kind, spec.span, "expected one name after `user:`"));
     };
@@ -165,9 +163,11 @@ fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::E0422, name.span, text).label("not declared");
     if let Some(area) = declared_in_library(&name.name) {
         let top = Span::new(name.span.file, 0, 0);
-        return diagnostic
-            .note(format!("the library's `{area}` declares it"))
-            .fix(format!("add `import \"{area}\";`"), top, format!("import \"{area}\";\n"));
+        return diagnostic.note(format!("the library's `{area}` declares it")).fix(
+            format!("add `import \"{area}\";`"),
+            top,
+            format!("import \"{area}\";\n"),
+        );
     }
     match nearest(&name.name, decls.tracepoints.keys().map(Name::as_str)) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),

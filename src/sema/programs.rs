@@ -58,12 +58,7 @@ pub(super) fn analyze(
     whole(decls, finished, walk.outputs, walk.programs)
 }
 
-fn whole(
-    decls: Decls,
-    maps: Arena<Map>,
-    outputs: Arena<Output>,
-    programs: Vec<Program>,
-) -> Hir {
+fn whole(decls: Decls, maps: Arena<Map>, outputs: Arena<Output>, programs: Vec<Program>) -> Hir {
     Hir { maps, outputs, programs, ring_bytes: decls.config.ring_bytes, ..decls.hir }
 }
 

@@ -23,7 +23,7 @@ pub(super) const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
-const IS_X86_64: &str = "is_x86_64";
+const X86_64_ONLY: &str = "is_x86_64";
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
 /// The mirror of the current thread, and its field that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
@@ -35,7 +35,7 @@ pub(super) struct Guard {
     call: Option<Syscall>,
     number: ArgValue,
     regs: MirrorId,
-    is_x86_64: u32,
+    x86_64_only: u32,
     task: MirrorId,
     compat: u32,
 }
@@ -56,9 +56,19 @@ pub(super) fn resolve(
     };
     let call = if name.name == "*" { None } else { Some(find(name)?) };
     let event = if enter { "sys_enter" } else { "sys_exit" };
-    let missing = || Diagnostic::new(Code::E0323, spec.span, format!("the library's `{LIBRARY}` does not say where the registers are"));
+    let missing = || {
+        Diagnostic::new(
+            Code::E0323,
+            spec.span,
+            format!("the library's `{LIBRARY}` does not say where the registers are"),
+        )
+    };
     let library = Library::of(decls, event).ok_or_else(missing)?;
-    let number = if enter { library.second.clone() } else { library.field(decls, NUMBER).ok_or_else(missing)? };
+    let number = if enter {
+        library.second.clone()
+    } else {
+        library.field(decls, NUMBER).ok_or_else(missing)?
+    };
     let mut args = vec![ProbeArg { name: "nr".into(), value: number.clone(), ty: Ty::S64 }];
     if enter {
         for ((name, ty), register) in call.iter().flat_map(|c| &c.args).zip(ARGS) {
@@ -72,7 +82,7 @@ pub(super) fn resolve(
         call,
         number,
         regs: library.regs,
-        is_x86_64: field(decls, library.regs, IS_X86_64).ok_or_else(missing)?,
+        x86_64_only: field(decls, library.regs, X86_64_ONLY).ok_or_else(missing)?,
         task: library.task,
         compat: field(decls, library.task, COMPAT).ok_or_else(missing)?,
     };
@@ -80,7 +90,11 @@ pub(super) fn resolve(
     Ok(Place {
         attach: Attach::TpBtf(event.into()),
         name: format!("syscall_{label}_{}", when.name),
-        args: ProbeArgs { probe: format!("syscall:{}:{}", name.name, when.name), user: false, args },
+        args: ProbeArgs {
+            probe: format!("syscall:{}:{}", name.name, when.name),
+            user: false,
+            args,
+        },
         class: Class { level: ClassLevel::Abi, culprit: None },
         guard: Some(guard),
         runner_only: None,
@@ -96,7 +110,8 @@ fn find(name: &Ident) -> Result<Syscall, Diagnostic> {
         return Ok(call);
     }
     let text = format!("unknown system call `{}`", name.name);
-    let diagnostic = Diagnostic::new(Code::E0423, name.span, text).label("no system call of that name");
+    let diagnostic =
+        Diagnostic::new(Code::E0423, name.span, text).label("no system call of that name");
     Err(match nearest(&name.name, syscalls::names()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `fstat`"),
@@ -173,7 +188,7 @@ impl Guard {
     /// Whether the number is the call's on the target's architecture.
     fn is_call(&self, hir: &Hir, call: &Syscall, span: Span) -> Expr {
         let has = || {
-            let kind = ExprKind::HasField { mirror: self.regs, field: self.is_x86_64 };
+            let kind = ExprKind::HasField { mirror: self.regs, field: self.x86_64_only };
             Expr { kind, ty: Ty::Bool, span }
         };
         let is = |number: u32| {

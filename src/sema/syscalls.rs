@@ -85,6 +85,7 @@ fn integer(name: &str) -> Option<IntTy> {
         "unsigned int" | "unsigned" | "u32" | "__u32" => (32, false),
         "long" => (64, true),
         "unsigned long" | "size_t" | "u64" | "__u64" => (64, false),
+        _ if name.starts_with("enum ") => (32, false),
         _ => return typedef(name),
     };
     Some(IntTy { bits, signed })

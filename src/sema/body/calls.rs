@@ -23,8 +23,12 @@ impl Body<'_, '_> {
             Some((info, What::Call(call, ..))) => return Some((info, call)),
             Some((_, What::Value(_))) => {
                 self.report(
-                    Diagnostic::new(Code::E0122, callee.span, format!("`{}` is not a function", callee.name))
-                        .help(format!("write `{}` without parentheses", callee.name)),
+                    Diagnostic::new(
+                        Code::E0122,
+                        callee.span,
+                        format!("`{}` is not a function", callee.name),
+                    )
+                    .help(format!("write `{}` without parentheses", callee.name)),
                 );
                 return None;
             }
@@ -34,9 +38,12 @@ impl Body<'_, '_> {
             self.report(diagnostic);
             return None;
         }
-        let mut diagnostic =
-            Diagnostic::new(Code::E0122, callee.span, format!("unknown function `{}`", callee.name))
-                .label("not a function of the language");
+        let mut diagnostic = Diagnostic::new(
+            Code::E0122,
+            callee.span,
+            format!("unknown function `{}`", callee.name),
+        )
+        .label("not a function of the language");
         let names = builtins::CALLS.iter().map(|info| info.name);
         if let Some(near) = nearest(&callee.name, names) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), callee.span, near);
@@ -96,9 +103,13 @@ impl Body<'_, '_> {
             | Call::Clear
             | Call::Zero
             | Call::Delete => self.fail(
-                Diagnostic::new(Code::E0230, span, format!("`{}` is an action and has no value", callee.name))
-                    .label("expected a value")
-                    .help("actions are statements of their own"),
+                Diagnostic::new(
+                    Code::E0230,
+                    span,
+                    format!("`{}` is an action and has no value", callee.name),
+                )
+                .label("expected a value")
+                .help("actions are statements of their own"),
             ),
         }
     }
@@ -189,8 +200,12 @@ impl Body<'_, '_> {
             Ty::Int(_) => true,
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) if kernel_text => {
                 return self.fail(
-                    Diagnostic::new(Code::E0227, addr.span, "`kstr` reads kernel memory, and this points into user memory")
-                        .write(callee.span, "str"),
+                    Diagnostic::new(
+                        Code::E0227,
+                        addr.span,
+                        "`kstr` reads kernel memory, and this points into user memory",
+                    )
+                    .write(callee.span, "str"),
                 );
             }
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => true,
@@ -198,8 +213,12 @@ impl Body<'_, '_> {
             _ => {
                 let found = self.show(&addr.ty);
                 return self.fail(
-                    Diagnostic::new(Code::E0227, addr.span, format!("`{}` reads text at a pointer, not at `{found}`", callee.name))
-                        .label(format!("expected a pointer, found `{found}`")),
+                    Diagnostic::new(
+                        Code::E0227,
+                        addr.span,
+                        format!("`{}` reads text at a pointer, not at `{found}`", callee.name),
+                    )
+                    .label(format!("expected a pointer, found `{found}`")),
                 );
             }
         };
@@ -226,9 +245,13 @@ impl Body<'_, '_> {
             return Some(size);
         }
         self.report(
-            Diagnostic::new(Code::E0521, size.span, format!("the size of `{}` is a constant from 1 to {MAX_STR}", callee.name))
-                .label("in bytes, the NUL at the end included")
-                .note("a program has a stack of 512 bytes, so texts have a fixed and small size"),
+            Diagnostic::new(
+                Code::E0521,
+                size.span,
+                format!("the size of `{}` is a constant from 1 to {MAX_STR}", callee.name),
+            )
+            .label("in bytes, the NUL at the end included")
+            .note("a program has a stack of 512 bytes, so texts have a fixed and small size"),
         );
         None
     }
@@ -242,8 +265,12 @@ impl Body<'_, '_> {
             _ => {
                 let found = self.show(&addr.ty);
                 return self.fail(
-                    Diagnostic::new(Code::E0227, addr.span, format!("`{}` reads at a kernel address, not at `{found}`", callee.name))
-                        .label(format!("expected an address, found `{found}`")),
+                    Diagnostic::new(
+                        Code::E0227,
+                        addr.span,
+                        format!("`{}` reads at a kernel address, not at `{found}`", callee.name),
+                    )
+                    .label(format!("expected an address, found `{found}`")),
                 );
             }
         }

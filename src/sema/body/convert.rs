@@ -65,7 +65,8 @@ impl Body<'_, '_> {
         }
         .label(format!("expected `{expected}`, found `{found}`"));
         if let Some(declared) = declared {
-            diagnostic = diagnostic.secondary(declared, format!("{place} is `{expected}` since here"));
+            diagnostic =
+                diagnostic.secondary(declared, format!("{place} is `{expected}` since here"));
         }
         let text = ops::parenthesized(self.pass.sources.text(e.span));
         if let (Ty::Int(_), Ty::Int(_) | Ty::Enum(_) | Ty::Ptr(_)) = (to, &e.ty) {
@@ -113,12 +114,7 @@ impl Body<'_, '_> {
     }
 
     /// Values are kept; between types of equal width the bits are, as in C.
-    fn convert_int(
-        &self,
-        e: Expr,
-        from: IntTy,
-        to: IntTy,
-    ) -> Result<Expr, (Expr, Refusal)> {
+    fn convert_int(&self, e: Expr, from: IntTy, to: IntTy) -> Result<Expr, (Expr, Refusal)> {
         if let (ExprKind::Int(_), Some(value)) = (&e.kind, fold::constant(&e)) {
             let same_bits = to.bits == 64;
             if !same_bits && !join::fits(value, to) {
@@ -140,7 +136,8 @@ impl Body<'_, '_> {
         let parts: Vec<Expr> = match (e.kind, e.ty) {
             (ExprKind::Aggregate(parts), _) => parts,
             (ExprKind::Local(id), Ty::Tuple(types)) => {
-                let local = || Expr { kind: ExprKind::Local(id), ty: Ty::Tuple(Arc::clone(&types)), span };
+                let local =
+                    || Expr { kind: ExprKind::Local(id), ty: Ty::Tuple(Arc::clone(&types)), span };
                 let member = |(i, ty): (u32, &Ty)| Expr {
                     kind: ExprKind::Member(Box::new(local()), i),
                     ty: ty.clone(),
@@ -187,7 +184,10 @@ impl Body<'_, '_> {
                 self.raw_fetch(span, &format!("the cast of a number to `struct {name} *`"));
                 Expr { kind: ExprKind::Convert(Box::new(e)), ty: to, span }
             }
-            (Ty::Int(_) | Ty::Ptr(_), Ty::Ptr(Pointee::UserStr | Pointee::User(_) | Pointee::Kernel(_))) => {
+            (
+                Ty::Int(_) | Ty::Ptr(_),
+                Ty::Ptr(Pointee::UserStr | Pointee::User(_) | Pointee::Kernel(_)),
+            ) => {
                 if let Ty::Ptr(Pointee::Kernel(name)) = &to {
                     self.lower_class(ClassLevel::NotAbi, span, || {
                         format!("`{name}` is a kernel type that no mirror describes")
@@ -203,13 +203,9 @@ impl Body<'_, '_> {
     fn refuse_cast(&mut self, e: &Expr, to: &Ty, ty_span: Span) -> Expr {
         let (found, target) = (self.show(&e.ty), self.show(to));
         self.fail(
-            Diagnostic::new(
-                Code::E0224,
-                e.span,
-                format!("`{found}` cannot be cast to `{target}`"),
-            )
-            .label(format!("this is `{found}`"))
-            .secondary(ty_span, format!("cast to `{target}`")),
+            Diagnostic::new(Code::E0224, e.span, format!("`{found}` cannot be cast to `{target}`"))
+                .label(format!("this is `{found}`"))
+                .secondary(ty_span, format!("cast to `{target}`")),
         )
     }
 

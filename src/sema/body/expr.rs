@@ -141,9 +141,17 @@ impl Body<'_, '_> {
         }
         let Some(TypeDecl::Mirror(id)) = self.pass.decls.types.get(TASK_MIRROR) else {
             return self.fail(
-                Diagnostic::new(Code::E0323, span, format!("`curtask` is seen through `{TASK_MIRROR}`, which is not imported"))
-                    .label("no mirror for it here")
-                    .fix("add `import \"task\";`", self.top_of_file(span), "import \"task\";\n"),
+                Diagnostic::new(
+                    Code::E0323,
+                    span,
+                    format!("`curtask` is seen through `{TASK_MIRROR}`, which is not imported"),
+                )
+                .label("no mirror for it here")
+                .fix(
+                    "add `import \"task\";`",
+                    self.top_of_file(span),
+                    "import \"task\";\n",
+                ),
             );
         };
         self.use_mirror(*id, span);
@@ -198,7 +206,8 @@ impl Body<'_, '_> {
                 .secondary(gone, "this one ends with its block")
                 .help(format!("declare it before the block: `let ${name};`"));
         } else if let Some(near) = nearest(name, self.vars.names()) {
-            diagnostic = diagnostic.fix(format!("did you mean `${near}`?"), span, format!("${near}"));
+            diagnostic =
+                diagnostic.fix(format!("did you mean `${near}`?"), span, format!("${near}"));
         }
         self.fail(diagnostic)
     }
@@ -229,7 +238,13 @@ impl Body<'_, '_> {
                 let parts = Arc::clone(parts);
                 self.tuple_part(base, &parts, name, span)
             }
-            Ty::Void | Ty::Bool | Ty::Int(_) | Ty::Enum(_) | Ty::Str(_) | Ty::Array(..) | Ty::Mirror(_) => {
+            Ty::Void
+            | Ty::Bool
+            | Ty::Int(_)
+            | Ty::Enum(_)
+            | Ty::Str(_)
+            | Ty::Array(..)
+            | Ty::Mirror(_) => {
                 let found = self.show(&base.ty);
                 self.fail(
                     Diagnostic::new(Code::E0123, name.span, format!("`{found}` has no members"))
@@ -309,9 +324,13 @@ impl Body<'_, '_> {
 
     fn no_mirror(&mut self, base: &Expr, kernel: &str) -> Expr {
         self.fail(
-            Diagnostic::new(Code::E0323, base.span, format!("no mirror shows what `{kernel}` holds"))
-                .label(format!("a pointer to the kernel's `{kernel}`"))
-                .help(format!("declare the fields you need: `struct {kernel}_user {{ … }};`")),
+            Diagnostic::new(
+                Code::E0323,
+                base.span,
+                format!("no mirror shows what `{kernel}` holds"),
+            )
+            .label(format!("a pointer to the kernel's `{kernel}`"))
+            .help(format!("declare the fields you need: `struct {kernel}_user {{ … }};`")),
         )
     }
 
@@ -336,8 +355,12 @@ impl Body<'_, '_> {
         let last = parts.len().saturating_sub(1);
         let found = self.show(&base.ty);
         self.fail(
-            Diagnostic::new(Code::E0123, name.span, format!("`{found}` has no part `{}`", name.name))
-                .label(format!("expected `.0` to `.{last}`")),
+            Diagnostic::new(
+                Code::E0123,
+                name.span,
+                format!("`{found}` has no part `{}`", name.name),
+            )
+            .label(format!("expected `.0` to `.{last}`")),
         )
     }
 
@@ -370,8 +393,12 @@ impl Body<'_, '_> {
         {
             let found = self.show(&base.ty);
             return self.fail(
-                Diagnostic::new(Code::E0225, index.span, format!("`{found}` has no element {value}"))
-                    .label(format!("expected 0 to {}", len.saturating_sub(1))),
+                Diagnostic::new(
+                    Code::E0225,
+                    index.span,
+                    format!("`{found}` has no element {value}"),
+                )
+                .label(format!("expected 0 to {}", len.saturating_sub(1))),
             );
         }
         let kind = ExprKind::Index(Box::new(base), Box::new(index));
@@ -431,8 +458,12 @@ impl Body<'_, '_> {
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => {
                 unbuilt::unbuilt("reading user memory through `*`", span)
             }
-            _ => Diagnostic::new(Code::E0220, span, format!("`*` reaches through a pointer, not `{found}`"))
-                .label(format!("expected a pointer, found `{found}`")),
+            _ => Diagnostic::new(
+                Code::E0220,
+                span,
+                format!("`*` reaches through a pointer, not `{found}`"),
+            )
+            .label(format!("expected a pointer, found `{found}`")),
         };
         self.fail(diagnostic)
     }
@@ -460,7 +491,6 @@ pub(super) fn unknown_member(owner: &str, fields: &[&str], name: &Ident) -> Diag
     match nearest(&name.name, fields.iter().copied()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None if fields.is_empty() => diagnostic,
-        None => diagnostic
-            .help(format!("it has {}", show::list(fields.iter().copied(), 12))),
+        None => diagnostic.help(format!("it has {}", show::list(fields.iter().copied(), 12))),
     }
 }

@@ -2,9 +2,7 @@
 
 use super::super::builtins::{AggKind, Call};
 use super::super::fold;
-use super::super::hir::{
-    Expr, ExprKind, MapId, MapKind, MapRef, OutputKind, Stmt, StmtKind, UnOp,
-};
+use super::super::hir::{Expr, ExprKind, MapId, MapKind, MapRef, OutputKind, Stmt, StmtKind, UnOp};
 use super::super::join::Slot;
 use super::super::maps::{AggShape, Clash, ValueSlot};
 use super::super::types::Ty;
@@ -20,12 +18,7 @@ const MAX_LHIST_BUCKETS: i128 = 1024;
 
 impl Body<'_, '_> {
     /// `@map` or `@map[key]` as a value.
-    pub(super) fn map_get(
-        &mut self,
-        name: &Ident,
-        key: Option<&[ast::Expr]>,
-        span: Span,
-    ) -> Expr {
+    pub(super) fn map_get(&mut self, name: &Ident, key: Option<&[ast::Expr]>, span: Span) -> Expr {
         let Some(entry) = self.entry(name, key, span) else { return error(span) };
         self.pass.maps.read(entry.map, span);
         let Some(ty) = self.plain_value(entry.map, span) else { return error(span) };
@@ -154,10 +147,14 @@ impl Body<'_, '_> {
                 let name = self.pass.maps.name(map);
                 let known = self.spell_value(&clash.known);
                 self.report(
-                    Diagnostic::new(Code::E0425, span, format!("`{name}` is given values of different kinds"))
-                        .label(format!("expected {known}, found {found}"))
-                        .secondary(clash.first, format!("given {known} here"))
-                        .help("use one map for each"),
+                    Diagnostic::new(
+                        Code::E0425,
+                        span,
+                        format!("`{name}` is given values of different kinds"),
+                    )
+                    .label(format!("expected {known}, found {found}"))
+                    .secondary(clash.first, format!("given {known} here"))
+                    .help("use one map for each"),
                 );
                 None
             }
@@ -186,7 +183,9 @@ impl Body<'_, '_> {
         let (name, key, target_span) = target;
         let map = self.pass.maps.mention(self.pass.decls, &name.name, name.span);
         self.pass.maps.written(map);
-        if op.is_none() && let Some((kind, callee, args)) = self.aggregation(value) {
+        if op.is_none()
+            && let Some((kind, callee, args)) = self.aggregation(value)
+        {
             self.aggregate(target, kind, (callee, args), value.span, out);
             return;
         }
@@ -222,9 +221,7 @@ impl Body<'_, '_> {
         }
         match value.kind {
             ExprKind::Int(n) => int(n.wrapping_neg(), Ty::S64, span),
-            _ => {
-                Expr { kind: ExprKind::Unary(UnOp::Neg, Box::new(value)), ty: Ty::S64, span }
-            }
+            _ => Expr { kind: ExprKind::Unary(UnOp::Neg, Box::new(value)), ty: Ty::S64, span },
         }
     }
 
@@ -260,7 +257,14 @@ impl Body<'_, '_> {
     }
 
     /// `@map[key] op= value`: the key is computed once.
-    fn modify(&mut self, entry: MapRef, op: BinaryOp, value: Expr, span: Span, out: &mut Vec<Stmt>) {
+    fn modify(
+        &mut self,
+        entry: MapRef,
+        op: BinaryOp,
+        value: Expr,
+        span: Span,
+        out: &mut Vec<Stmt>,
+    ) {
         let Some(ty) = self.integer_value(&entry, &value, op) else { return };
         let MapRef { map, key, span: entry_span } = entry;
         let mut first = Vec::new();
@@ -390,8 +394,12 @@ impl Body<'_, '_> {
             let Some(number) = number else {
                 if value.ty != Ty::Error {
                     self.report(
-                        Diagnostic::new(Code::E0231, arg.span, "the bounds of `lhist` are constants")
-                            .label("expected a constant"),
+                        Diagnostic::new(
+                            Code::E0231,
+                            arg.span,
+                            "the bounds of `lhist` are constants",
+                        )
+                        .label("expected a constant"),
                     );
                 }
                 return None;
@@ -411,8 +419,12 @@ impl Body<'_, '_> {
         };
         if let Some(why) = faulty {
             self.report(
-                Diagnostic::new(Code::E0429, span, format!("this `lhist` has no sensible buckets: {why}"))
-                    .help("it is used as `lhist(n, min, max, step)`"),
+                Diagnostic::new(
+                    Code::E0429,
+                    span,
+                    format!("this `lhist` has no sensible buckets: {why}"),
+                )
+                .help("it is used as `lhist(n, min, max, step)`"),
             );
             return None;
         }
@@ -430,8 +442,12 @@ impl Body<'_, '_> {
             (None, rest) => self.entry(name, Some(rest), first.span)?,
             (Some(_), [extra, ..]) => {
                 self.report(
-                    Diagnostic::new(Code::E0226, extra.span, format!("the key is given twice to `{}`", callee.name))
-                        .help(format!("write `{}(@{}, key)`", callee.name, name.name)),
+                    Diagnostic::new(
+                        Code::E0226,
+                        extra.span,
+                        format!("the key is given twice to `{}`", callee.name),
+                    )
+                    .help(format!("write `{}(@{}, key)`", callee.name, name.name)),
                 );
                 return None;
             }
@@ -439,22 +455,38 @@ impl Body<'_, '_> {
         self.pass.maps.read(entry.map, span);
         let map = self.pass.maps.name(entry.map);
         let info = self.pass.maps.get(entry.map);
-        let histogram = matches!(&info.value, Some((ValueSlot::Agg(shape, _), _)) if is_histogram(shape.kind));
+        let histogram =
+            matches!(&info.value, Some((ValueSlot::Agg(shape, _), _)) if is_histogram(shape.kind));
         let array = info.decl.as_ref().filter(|d| is_array(d.kind)).map(|d| d.span);
         let removes = callee.name == "delete";
         if entry.key.is_empty() {
-            let help = if removes { format!("set it to 0, or write `clear({map})`") } else { format!("compare `{map}` with 0") };
+            let help = if removes {
+                format!("set it to 0, or write `clear({map})`")
+            } else {
+                format!("compare `{map}` with 0")
+            };
             self.report(
-                Diagnostic::new(Code::E0429, first.span, format!("`{map}` has no key, so it has no entries to {}", if removes { "remove" } else { "look for" }))
-                    .help(help),
+                Diagnostic::new(
+                    Code::E0429,
+                    first.span,
+                    format!(
+                        "`{map}` has no key, so it has no entries to {}",
+                        if removes { "remove" } else { "look for" }
+                    ),
+                )
+                .help(help),
             );
             return None;
         }
         if let (Some(declared), true) = (array, removes) {
             self.report(
-                Diagnostic::new(Code::E0429, first.span, format!("the entries of `{map}` cannot be removed"))
-                    .secondary(declared, "an array has all its entries at all times")
-                    .help("set the entry to 0, or declare the map as `hash`"),
+                Diagnostic::new(
+                    Code::E0429,
+                    first.span,
+                    format!("the entries of `{map}` cannot be removed"),
+                )
+                .secondary(declared, "an array has all its entries at all times")
+                .help("set the entry to 0, or declare the map as `hash`"),
             );
             return None;
         }
@@ -506,8 +538,12 @@ impl Body<'_, '_> {
         if self.pass.maps.get(map).key.as_ref().is_some_and(|(key, _)| key.is_empty()) {
             let name = self.pass.maps.name(map);
             return self.fail(
-                Diagnostic::new(Code::E0429, span, format!("`{name}` has no key, so it has no length"))
-                    .label("always one entry"),
+                Diagnostic::new(
+                    Code::E0429,
+                    span,
+                    format!("`{name}` has no key, so it has no length"),
+                )
+                .label("always one entry"),
             );
         }
         Expr { kind: ExprKind::Len(map), ty: Ty::S64, span }

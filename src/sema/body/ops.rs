@@ -1,8 +1,8 @@
 //! Operators: which types they take, which signed or unsigned form is meant, and what they give.
 
-use super::super::{arith, fold, join, show};
 use super::super::hir::{BinOp, Expr, ExprKind, UnOp};
 use super::super::types::{IntTy, Ty};
+use super::super::{arith, fold, join, show};
 use super::{Body, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -146,8 +146,9 @@ impl Body<'_, '_> {
             .secondary(left.span, format!("this is `{l}`"))
             .secondary(right.span, format!("this is `{r}`"));
         if matches!((&left.ty, &right.ty), (Ty::Ptr(_), _) | (_, Ty::Ptr(_))) {
-            diagnostic = diagnostic
-                .help("pointers compare with `==` and `!=`, with pointers of the same type and with 0");
+            diagnostic = diagnostic.help(
+                "pointers compare with `==` and `!=`, with pointers of the same type and with 0",
+            );
         } else if matches!(left.ty, Ty::Str(_)) && matches!(right.ty, Ty::Str(_)) {
             diagnostic = diagnostic.help("text compares with `==` and `!=`");
         }

@@ -24,9 +24,13 @@ impl Body<'_, '_> {
             let literal = matches!(first.kind, ast::ExprKind::Error);
             if !literal {
                 self.report(
-                    Diagnostic::new(Code::E0430, first.span, "the format of `printf` is a text literal")
-                        .label("expected text in quotes")
-                        .note("the format is read at compile time, and is not part of the records"),
+                    Diagnostic::new(
+                        Code::E0430,
+                        first.span,
+                        "the format of `printf` is a text literal",
+                    )
+                    .label("expected text in quotes")
+                    .note("the format is read at compile time, and is not part of the records"),
                 );
             }
             return;
@@ -174,9 +178,13 @@ impl Body<'_, '_> {
         }
         if fold::constant(&value).is_some() {
             self.report(
-                Diagnostic::new(Code::E0432, value.span, "a record of a bare constant says nothing")
-                    .label("expected a struct, tuple, mirror or value of a type")
-                    .help("emit a struct: `emit (struct event){ .field = value };`"),
+                Diagnostic::new(
+                    Code::E0432,
+                    value.span,
+                    "a record of a bare constant says nothing",
+                )
+                .label("expected a struct, tuple, mirror or value of a type")
+                .help("emit a struct: `emit (struct event){ .field = value };`"),
             );
             return;
         }

@@ -26,9 +26,12 @@ impl Body<'_, '_> {
             }
             let found = self.show(&resolved);
             let mirror = matches!(resolved, Ty::Mirror(_));
-            let mut diagnostic =
-                Diagnostic::new(Code::E0229, ty.span, format!("`{found}` is not a struct of the script"))
-                    .label("expected a struct that the script declares");
+            let mut diagnostic = Diagnostic::new(
+                Code::E0229,
+                ty.span,
+                format!("`{found}` is not a struct of the script"),
+            )
+            .label("expected a struct that the script declares");
             if mirror {
                 diagnostic = diagnostic.note("mirrors are read-only views of kernel structs");
             }

@@ -272,9 +272,13 @@ impl Body<'_, '_> {
         }
         let (name, declared) = (self.locals[id].name.clone(), self.locals[id].span);
         self.report(
-            Diagnostic::new(Code::E0232, span, format!("`${name}` counts the rounds of a loop and cannot be changed"))
-                .secondary(declared, "the loop counts here")
-                .note("the verifier must see that every loop ends"),
+            Diagnostic::new(
+                Code::E0232,
+                span,
+                format!("`${name}` counts the rounds of a loop and cannot be changed"),
+            )
+            .secondary(declared, "the loop counts here")
+            .note("the verifier must see that every loop ends"),
         );
         true
     }
@@ -290,13 +294,20 @@ impl Body<'_, '_> {
     ) {
         if matches!(&base.kind, ast::ExprKind::Map { .. }) {
             let _ = self.value(value);
-            self.report(unbuilt::unbuilt("assigning one member of a map's value", base.span.to(name.span)));
+            self.report(unbuilt::unbuilt(
+                "assigning one member of a map's value",
+                base.span.to(name.span),
+            ));
             return;
         }
         let read_only = |what: String| {
-            Diagnostic::new(Code::E0320, base.span.to(name.span), format!("{what} cannot be written"))
-                .label("read-only")
-                .note("what a probe is given belongs to the kernel, and mirrors only show it")
+            Diagnostic::new(
+                Code::E0320,
+                base.span.to(name.span),
+                format!("{what} cannot be written"),
+            )
+            .label("read-only")
+            .note("what a probe is given belongs to the kernel, and mirrors only show it")
         };
         if matches!(&base.kind, ast::ExprKind::Name(n) if n == "args") {
             let _ = self.value(value);
@@ -315,14 +326,20 @@ impl Body<'_, '_> {
             (ExprKind::Local(local), Ty::Struct(id)) => {
                 let (local, id) = (*local, *id);
                 let value = self.value(value);
-                let stmt = self.assign_member(local, id, name, |body, old| match op {
-                    None => value,
-                    Some(op) => {
-                        let ty = old.ty.clone();
-                        let new = body.combine(op, old, value, span);
-                        body.cut(new, &ty)
-                    }
-                }, span);
+                let stmt = self.assign_member(
+                    local,
+                    id,
+                    name,
+                    |body, old| match op {
+                        None => value,
+                        Some(op) => {
+                            let ty = old.ty.clone();
+                            let new = body.combine(op, old, value, span);
+                            body.cut(new, &ty)
+                        }
+                    },
+                    span,
+                );
                 out.extend(stmt);
             }
             _ => {
@@ -352,13 +369,7 @@ impl Body<'_, '_> {
         }
     }
 
-    fn step_statement(
-        &mut self,
-        target: &ast::Expr,
-        delta: i8,
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
+    fn step_statement(&mut self, target: &ast::Expr, delta: i8, span: Span, out: &mut Vec<Stmt>) {
         match &target.kind {
             ast::ExprKind::Map { name, key } => {
                 self.step_map((name, key.as_deref(), target.span), delta, span, out);
@@ -401,8 +412,12 @@ impl Body<'_, '_> {
         if !matches!(old.ty, Ty::Int(_)) {
             let found = self.show(&old.ty);
             return self.fail(
-                Diagnostic::new(Code::E0220, target.span, format!("`++` and `--` work on integers, not on `{found}`"))
-                    .label(format!("expected an integer, found `{found}`")),
+                Diagnostic::new(
+                    Code::E0220,
+                    target.span,
+                    format!("`++` and `--` work on integers, not on `{found}`"),
+                )
+                .label(format!("expected an integer, found `{found}`")),
             );
         }
         Expr { kind: ExprKind::LocalStep { local, delta, postfix }, ty: old.ty, span }
@@ -472,8 +487,12 @@ impl Body<'_, '_> {
         }
         let found = self.show(&bound.ty);
         self.fail(
-            Diagnostic::new(Code::E0227, bound.span, format!("a loop counts integers, not `{found}`"))
-                .label(format!("expected an integer, found `{found}`")),
+            Diagnostic::new(
+                Code::E0227,
+                bound.span,
+                format!("a loop counts integers, not `{found}`"),
+            )
+            .label(format!("expected an integer, found `{found}`")),
         )
     }
 
@@ -501,7 +520,11 @@ impl Body<'_, '_> {
         let found = self.show(&open.ty);
         let text = super::ops::parenthesized(self.pass.sources.text(open.span));
         let range_of = matches!(open.ty, Ty::Int(IntTy { bits: 64, .. }));
-        let what = if range_of { "has no limit".to_owned() } else { format!("may go through every `{found}`") };
+        let what = if range_of {
+            "has no limit".to_owned()
+        } else {
+            format!("may go through every `{found}`")
+        };
         self.report(
             Diagnostic::new(Code::E0520, open.span, format!("this loop {what}"))
                 .label(format!("at most {MAX_ROUNDS} rounds must be plain from the bounds"))
