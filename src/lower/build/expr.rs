@@ -79,7 +79,10 @@ impl<'h> Program<'_, 'h> {
                 let right = self.scalar(right);
                 self.binary(*op, left, right)
             }
-            ExprKind::MemEq { .. } | ExprKind::LogAnd(..) | ExprKind::LogOr(..) => self.truth(expr),
+            ExprKind::MemEq { .. }
+            | ExprKind::LogAnd(..)
+            | ExprKind::LogOr(..)
+            | ExprKind::HasKey(_) => self.truth(expr),
             ExprKind::Cond(cond, then, otherwise) => {
                 let (mut yes, mut no, mut done) = (Join::new(), Join::new(), Join::new());
                 self.cond(cond, &mut yes, &mut no);
@@ -93,7 +96,6 @@ impl<'h> Program<'_, 'h> {
                 self.f.enter(done)[0]
             }
             ExprKind::Convert(value) => self.conversion(value, &expr.ty),
-            ExprKind::HasKey(_) => self.truth(expr),
             ExprKind::Len(map) => self.len(*map),
             ExprKind::MapStep { entry, delta, postfix } => self.map_step(entry, *delta, *postfix),
             ExprKind::LocalStep { local, delta, postfix } => {
