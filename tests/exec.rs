@@ -5,6 +5,8 @@
 mod support;
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use support::eval::{self, Input};
@@ -84,34 +86,50 @@ fn state_of(script: &Script, dump: &Dump) -> State {
 }
 
 /// The script run in the kernel.
-fn in_kernel(dir: &Path, script: &Script, code: &Code, cpu: Cpu, params: &Params) -> State {
+fn in_kernel(dir: &Path, script: &Script, code: &Code, cpu: Cpu, params: &Params) -> Result<State, String> {
     let path = dir.join("test.o");
     std::fs::write(&path, script.object(code, cpu)).unwrap();
     let rodata = vm::rodata(code, params);
     let program = script.hir.programs[0].name.as_str();
-    let dump = kernel::run_once(&path, program, &rodata).unwrap_or_else(|e| panic!("{e}"));
-    state_of(script, &dump)
+    kernel::run_once(&path, program, &rodata).map(|dump| state_of(script, &dump))
 }
 
-fn cases(count: u32) -> ProptestConfig {
-    ProptestConfig { cases: count, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() }
+/// Gives `check` scripts with parameters: the same ones each time, or as many random ones as `PROPTEST_CASES` says.
+fn for_scripts(count: u32, check: impl Fn(&Script, &str, &Params) -> Result<(), TestCaseError>) {
+    let default = ProptestConfig::default();
+    let fixed = default.cases == 256;
+    let cases = if fixed { count } else { default.cases };
+    let config = ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..default };
+    let mut runner = match fixed {
+        true => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+        false => TestRunner::new(config),
+    };
+    let result = runner.run(&(generate::script(), params()), |(text, params)| {
+        let script = Script::new(&text).map_err(|told| TestCaseError::fail(format!("{told}\n{text}")))?;
+        check(&script, &text, &params)
+    });
+    result.unwrap_or_else(|e| panic!("{e}"));
 }
 
-proptest! {
-    #![proptest_config(cases(192))]
-
-    #[test]
-    fn generated_scripts_do_in_rbpf_what_they_mean(text in generate::script(), params in params()) {
-        let script = Script::new(&text).unwrap_or_else(|told| panic!("{told}\n{text}"));
+#[test]
+fn generated_scripts_do_in_rbpf_what_they_mean() {
+    let (runs, skips) = (Cell::new(0), Cell::new(0));
+    for_scripts(160, |script, text, params| {
         let image = KernelImage::new("");
-        let input = input(&image, &params);
-        let expected = expected(&script, &input);
+        let input = input(&image, params);
+        let expected = expected(script, &input);
         for cpu in CPUS {
-            let Some(code) = compiled(&script, cpu) else { continue };
-            let Some(state) = in_rbpf(&script, &code, &input) else { continue };
+            let code = compiled(script, cpu);
+            let Some(state) = code.and_then(|code| in_rbpf(script, &code, &input)) else {
+                skips.set(skips.get() + 1);
+                continue;
+            };
+            runs.set(runs.get() + 1);
             prop_assert_eq!(&state, &expected, "{:?}\n{}", cpu, text);
         }
-    }
+        Ok(())
+    });
+    assert!(runs.get() > 3 * skips.get(), "{} runs, {} scripts too large", runs.get(), skips.get());
 }
 
 #[test]
@@ -120,20 +138,21 @@ fn generated_scripts_do_in_the_kernel_what_they_mean() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
-        cases(40),
-        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
-    );
-    let result = runner.run(&(generate::script(), params()), |(text, params)| {
-        let script = Script::new(&text).unwrap_or_else(|told| panic!("{told}\n{text}"));
+    let (runs, skips) = (Cell::new(0), Cell::new(0));
+    for_scripts(48, |script, text, params| {
         let image = KernelImage::new("");
-        let expected = expected(&script, &input(&image, &params));
+        let expected = expected(script, &input(&image, params));
         for cpu in [Cpu::V1, Cpu::V3, Cpu::V4] {
-            let Some(code) = compiled(&script, cpu) else { continue };
-            let state = in_kernel(dir.path(), &script, &code, cpu, &params);
+            let Some(code) = compiled(script, cpu) else {
+                skips.set(skips.get() + 1);
+                continue;
+            };
+            runs.set(runs.get() + 1);
+            let state = in_kernel(dir.path(), script, &code, cpu, params)
+                .map_err(|e| TestCaseError::fail(format!("{e}\n{cpu:?}\n{text}")))?;
             prop_assert_eq!(&state, &expected, "{:?}\n{}", cpu, text);
         }
         Ok(())
     });
-    result.unwrap_or_else(|e| panic!("{e}"));
+    assert!(runs.get() > 3 * skips.get(), "{} runs, {} scripts too large", runs.get(), skips.get());
 }
