@@ -15,7 +15,7 @@ use support::image::KernelImage;
 use support::kernel::{self, Dump};
 use support::pipeline::{CPUS, Script};
 use support::state::{Env, State, is_array};
-use support::{require, vm};
+use support::{package, require, vm};
 use ubpfc::isa::code::Code;
 use ubpfc::sema::hir::ConstValue;
 use ubpfc::target::Cpu;
@@ -155,4 +155,56 @@ fn generated_scripts_do_in_the_kernel_what_they_mean() {
         Ok(())
     });
     assert!(runs.get() > 3 * skips.get(), "{} runs, {} scripts too large", runs.get(), skips.get());
+}
+
+/// What a script says of its own maps: `@name = …; // = 5`.
+fn claims(text: &str) -> Vec<(&str, i64)> {
+    text.lines()
+        .filter_map(|line| {
+            let (code, value) = line.split_once("// = ")?;
+            let (name, _) = code.trim().strip_prefix('@')?.split_once(" =")?;
+            Some((name, value.trim().parse().ok()?))
+        })
+        .collect()
+}
+
+fn check_claims(script: &Script, text: &str, state: &State, how: &str) {
+    for (name, value) in claims(text) {
+        let index = script.hir.maps.iter().position(|(_, m)| m.name == name);
+        let index = index.unwrap_or_else(|| panic!("no map {name}"));
+        let bytes = state.maps[index].values().next().cloned().unwrap_or_default();
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(&bytes);
+        assert_eq!(i64::from_le_bytes(word), value, "@{name} {how}");
+    }
+}
+
+/// The scripts in `testdata/exec`, which say what their maps hold in the end.
+#[test]
+fn scripts_do_what_they_say() {
+    let kernel = require("root") && require("cc");
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(package("testdata/exec")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!claims(&text).is_empty(), "{} says nothing", path.display());
+        let name = path.display();
+        let script = Script::new(&text).unwrap_or_else(|told| panic!("{name}: {told}"));
+        let image = KernelImage::new("");
+        let params = Params::new();
+        let input = input(&image, &params);
+        check_claims(&script, &text, &expected(&script, &input), &format!("of {name}, evaluated"));
+        for cpu in CPUS {
+            let code = script.code(cpu).unwrap_or_else(|told| panic!("{name}: {told}"));
+            let how = format!("of {name} on {cpu:?}");
+            if let Some(state) = in_rbpf(&script, &code, &input) {
+                check_claims(&script, &text, &state, &how);
+            }
+            if kernel {
+                let state = in_kernel(dir.path(), &script, &code, cpu, &params);
+                let state = state.unwrap_or_else(|e| panic!("{how}: {e}"));
+                check_claims(&script, &text, &state, &format!("{how} in the kernel"));
+            }
+        }
+    }
 }
