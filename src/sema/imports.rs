@@ -50,8 +50,13 @@ pub fn load(
     importer: &mut dyn Importer,
     extra: &[&str],
 ) -> (Vec<LoadedFile>, Diags) {
-    let mut loader =
-        Loader { sources, importer, seen: IndexMap::default(), files: Vec::new(), diags: Diags::new() };
+    let mut loader = Loader {
+        sources,
+        importer,
+        seen: IndexMap::default(),
+        files: Vec::new(),
+        diags: Diags::new(),
+    };
     for path in extra {
         let path = StrLit { value: (*path).into(), span: Span::new(root, 0, 0) };
         loader.import(&path, root, 0);
@@ -123,12 +128,18 @@ impl Loader<'_> {
             return Some(format!("a script can have at most {MAX_FILES} files"));
         }
         let bytes = found.text.len();
-        (bytes > MAX_FILE_BYTES).then(|| format!("`{}` has {bytes} bytes; at most {MAX_FILE_BYTES} are read", found.name))
+        (bytes > MAX_FILE_BYTES).then(|| {
+            format!("`{}` has {bytes} bytes; at most {MAX_FILE_BYTES} are read", found.name)
+        })
     }
 
     /// The chain of files from `name` back to itself.
     fn cycle(&self, path: &StrLit, name: &str) -> Diagnostic {
-        let open = self.seen.iter().filter(|(_, state)| **state == State::Open).map(|(name, _)| name.as_str());
+        let open = self
+            .seen
+            .iter()
+            .filter(|(_, state)| **state == State::Open)
+            .map(|(name, _)| name.as_str());
         let mut chain: Vec<&str> = open.skip_while(|open| *open != name).collect();
         let message = if chain.len() == 1 {
             format!("`{name}` imports itself")
@@ -144,7 +155,8 @@ impl Loader<'_> {
 }
 
 fn not_found(path: &StrLit, why: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::new(Code::E0103, path.span, format!("cannot import `{}`: {why}", path.value));
+    let diagnostic =
+        Diagnostic::new(Code::E0103, path.span, format!("cannot import `{}`: {why}", path.value));
     let is_file = path.value.contains('/') || path.value.contains('.');
     if let Some(near) = nearest(&path.value, uapi::names()) {
         return diagnostic.fix(format!("did you mean `{near}`?"), path.span, format!("\"{near}\""));

@@ -31,7 +31,13 @@ pub struct Field<'a> {
 }
 
 /// The value of the kernel's member of that name.
-pub fn member(decls: &Decls, sources: &Sources, field: &Field<'_>, name: &Ident, diags: &mut Diags) -> Option<KExpr> {
+pub fn member(
+    decls: &Decls,
+    sources: &Sources,
+    field: &Field<'_>,
+    name: &Ident,
+    diags: &mut Diags,
+) -> Option<KExpr> {
     let mut lower = Lower { decls, sources, field, diags };
     let place = lower.root(&name.name, name.span);
     let value = lower.read(place, Want::Field)?;
@@ -39,7 +45,13 @@ pub fn member(decls: &Decls, sources: &Sources, field: &Field<'_>, name: &Ident,
 }
 
 /// One alternative: the value of `e`.
-pub fn alternative(decls: &Decls, sources: &Sources, field: &Field<'_>, e: &Expr, diags: &mut Diags) -> Option<KExpr> {
+pub fn alternative(
+    decls: &Decls,
+    sources: &Sources,
+    field: &Field<'_>,
+    e: &Expr,
+    diags: &mut Diags,
+) -> Option<KExpr> {
     let mut lower = Lower { decls, sources, field, diags };
     let value = match field.ty {
         Ty::Int(_) | Ty::Bool | Ty::Enum(_) => lower.value(e, Want::Field)?,
@@ -70,7 +82,10 @@ struct Lower<'a> {
 impl Lower<'_> {
     /// A field's value from a whole alternative: a bool is 0 or 1, whatever the kernel keeps.
     fn finish(&self, value: KExpr) -> KExpr {
-        let one_bit = matches!(&value.kind, KExprKind::Path(KPath { leaf: super::hir::KLeaf::Bits { width: 1, .. }, .. }));
+        let one_bit = matches!(
+            &value.kind,
+            KExprKind::Path(KPath { leaf: super::hir::KLeaf::Bits { width: 1, .. }, .. })
+        );
         if *self.field.ty == Ty::Bool && !one_bit { is_not_zero(value) } else { value }
     }
 
@@ -78,9 +93,13 @@ impl Lower<'_> {
     fn value(&mut self, e: &Expr, want: Want) -> Option<KExpr> {
         let span = e.span;
         match &e.kind {
-            ExprKind::Int(value) | ExprKind::Duration(value) => Some(number(*value, consteval::literal_type(*value), span)),
+            ExprKind::Int(value) | ExprKind::Duration(value) => {
+                Some(number(*value, consteval::literal_type(*value), span))
+            }
             ExprKind::Bool(value) => Some(number(u64::from(*value), IntTy::S64, span)),
-            ExprKind::Name(name) if self.constant(name).is_some() => self.named_constant(name, span),
+            ExprKind::Name(name) if self.constant(name).is_some() => {
+                self.named_constant(name, span)
+            }
             ExprKind::Name(_) | ExprKind::Field { .. } | ExprKind::Index { .. } => {
                 let place = self.place(e)?;
                 self.read(place, want)
@@ -154,20 +173,26 @@ impl Lower<'_> {
             ValueDecl::Error => return Some(found),
         };
         let origin = |span: Span| self.sources.file(span.file).origin;
-        (origin(declared) == Origin::Uapi || origin(self.field.span) == Origin::User).then_some(found)
+        (origin(declared) == Origin::Uapi || origin(self.field.span) == Origin::User)
+            .then_some(found)
     }
 
     fn named_constant(&mut self, name: &Name, span: Span) -> Option<KExpr> {
         match self.constant(name)?.clone() {
             ValueDecl::Const { ty, value, .. } => self.const_value(&ty, &value, span),
-            ValueDecl::Param(_) => self.refuse(span, "a parameter of the script is not the kernel's"),
+            ValueDecl::Param(_) => {
+                self.refuse(span, "a parameter of the script is not the kernel's")
+            }
             ValueDecl::Error => None,
             ValueDecl::Enumerator(id, index) => {
                 let decl = &self.decls.hir.enums[id];
                 match decl.enumerators.get(index as usize).map(|e| &e.value)? {
                     EnumeratorValue::Const(value) => Some(number(*value, IntTy::S64, span)),
                     EnumeratorValue::Kernel { names, optional: false } if names.len() == 1 => {
-                        let kind = KExprKind::Enumerator { enum_name: decl.kernel.clone()?, name: names.first()?.clone() };
+                        let kind = KExprKind::Enumerator {
+                            enum_name: decl.kernel.clone()?,
+                            name: names.first()?.clone(),
+                        };
                         Some(KExpr { kind, ty: Ty::S64, span })
                     }
                     EnumeratorValue::Kernel { .. } => {
@@ -203,7 +228,9 @@ impl Lower<'_> {
         match to {
             Ty::Int(int) => Some(match value.kind {
                 KExprKind::Const(value) => number(fold::convert(value, int), int, span),
-                _ => KExpr { kind: KExprKind::Convert(int, Box::new(value)), ty: Ty::Int(int), span },
+                _ => {
+                    KExpr { kind: KExprKind::Convert(int, Box::new(value)), ty: Ty::Int(int), span }
+                }
             }),
             Ty::Bool => Some(KExpr { span, ..is_not_zero(value) }),
             Ty::Error => None,
@@ -250,10 +277,15 @@ impl Lower<'_> {
                 let shifted = apply(BinOp::ShrU, word, index, IntTy::S64, span);
                 Some(apply(BinOp::And, shifted, number(1, IntTy::S64, span), IntTy::S64, span))
             }
-            ("bit", _) => self.refuse(span, "`bit` takes a word and the number of a bit: `bit(flags, 3)`"),
+            ("bit", _) => {
+                self.refuse(span, "`bit` takes a word and the number of a bit: `bit(flags, 3)`")
+            }
             ("container_of", _) => self.unbuilt("`container_of` in a mirror", span),
             ("has", _) => self.unbuilt("`has` in a mirror", span),
-            _ => self.refuse(callee.span, "the functions of mirrors are `bit(word, n)` and `container_of`"),
+            _ => self.refuse(
+                callee.span,
+                "the functions of mirrors are `bit(word, n)` and `container_of`",
+            ),
         }
     }
 

@@ -62,12 +62,15 @@ impl Collector<'_> {
             return true;
         };
         let written = self.sources.text(name.span);
-        let mut diagnostic = Diagnostic::new(Code::E0102, name.span, format!("`{written}` is declared twice"));
+        let mut diagnostic =
+            Diagnostic::new(Code::E0102, name.span, format!("`{written}` is declared twice"));
         let (here, there) = (self.sources.file(name.span.file), self.sources.file(first.file));
         if here.origin == Origin::User && there.origin == Origin::Uapi {
-            diagnostic = diagnostic.note(format!("the import of `{}` brings the first one", there.name));
+            diagnostic =
+                diagnostic.note(format!("the import of `{}` brings the first one", there.name));
         }
-        self.diags.push(diagnostic.label("the second declaration").secondary(first, "the first one"));
+        self.diags
+            .push(diagnostic.label("the second declaration").secondary(first, "the first one"));
         false
     }
 
@@ -117,12 +120,26 @@ impl Collector<'_> {
                 let locked = self.sources.file(span.file).origin == Origin::Uapi;
                 let fields = Vec::new();
                 let name = name.clone();
-                let id = hir.mirrors.alloc(Mirror { name, kernel, fields, size: 0, align: 1, locked, span });
+                let id = hir.mirrors.alloc(Mirror {
+                    name,
+                    kernel,
+                    fields,
+                    size: 0,
+                    align: 1,
+                    locked,
+                    span,
+                });
                 (TypeDecl::Mirror(id), NodeKind::Mirror(decl, id))
             }
             None => {
                 let fields = Vec::new();
-                let id = hir.structs.alloc(Struct { name: name.clone(), fields, size: 0, align: 1, span });
+                let id = hir.structs.alloc(Struct {
+                    name: name.clone(),
+                    fields,
+                    size: 0,
+                    align: 1,
+                    span,
+                });
                 (TypeDecl::Struct(id), NodeKind::Struct(decl, id))
             }
         };
@@ -138,7 +155,13 @@ impl Collector<'_> {
         let name = decl.name.name.clone();
         let enumerators = Vec::new();
         let repr = IntTy::S32;
-        let id = self.decls.hir.enums.alloc(Enum { name: name.clone(), repr, kernel, enumerators, span: item.span });
+        let id = self.decls.hir.enums.alloc(Enum {
+            name: name.clone(),
+            repr,
+            kernel,
+            enumerators,
+            span: item.span,
+        });
         self.decls.types.insert(name, TypeDecl::Enum(id));
         Some(NodeKind::Enum(decl, id))
     }
@@ -172,7 +195,11 @@ impl Collector<'_> {
 
     /// Items that nothing else is built of.
     fn later_items(&mut self, files: &[LoadedFile]) {
-        let items = || files.iter().flat_map(|file| file.parsed.file.items.iter().map(move |item| (file, item)));
+        let items = || {
+            files
+                .iter()
+                .flat_map(|file| file.parsed.file.items.iter().map(move |item| (file, item)))
+        };
         for (_, item) in items() {
             if let ItemKind::Prototype(decl) = &item.kind {
                 self.prototype(decl);

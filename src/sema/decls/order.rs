@@ -5,7 +5,9 @@
 
 use crate::sema::hir::{EnumId, MirrorId, StructId};
 use crate::syntax::Trivia;
-use crate::syntax::ast::{ConstDecl, EnumDecl, Expr, ExprKind, FieldDecl, Ident, Name, StructDecl, TypeExpr, TypeExprKind};
+use crate::syntax::ast::{
+    ConstDecl, EnumDecl, Expr, ExprKind, FieldDecl, Ident, Name, StructDecl, TypeExpr, TypeExprKind,
+};
 use rustc_hash::FxHashMap;
 
 /// A declaration that others may be built of.
@@ -62,7 +64,9 @@ pub(super) fn sort(nodes: &[Node<'_>]) -> Sorted {
             if let Some(node) = next.take() {
                 match states[node] {
                     State::Done => {}
-                    State::Open(depth) => sorted.circles.push((node, circle(nodes, node, &path[depth + 1..]))),
+                    State::Open(depth) => {
+                        sorted.circles.push((node, circle(nodes, node, &path[depth + 1..])))
+                    }
                     State::New => {
                         states[node] = State::Open(path.len());
                         path.push((node, names.needs(node, &nodes[node]).into_iter()));
@@ -89,7 +93,11 @@ fn circle(nodes: &[Node<'_>], node: usize, rest: &[(usize, std::vec::IntoIter<us
     if rest.is_empty() {
         return format!("`{name}` needs itself");
     }
-    let mut chain: Vec<String> = rest.iter().take(MAX_TOLD).map(|(node, _)| format!("`{}`", nodes[*node].name().name)).collect();
+    let mut chain: Vec<String> = rest
+        .iter()
+        .take(MAX_TOLD)
+        .map(|(node, _)| format!("`{}`", nodes[*node].name().name))
+        .collect();
     if rest.len() > MAX_TOLD {
         chain.push("others".to_owned());
     }
@@ -162,7 +170,9 @@ impl Found<'_> {
     fn ty(&mut self, ty: &TypeExpr) {
         match &ty.kind {
             TypeExprKind::Name(name) => self.named_type(name),
-            TypeExprKind::Struct(name) | TypeExprKind::Union(name) | TypeExprKind::Enum(name) => self.named_type(&name.name),
+            TypeExprKind::Struct(name) | TypeExprKind::Union(name) | TypeExprKind::Enum(name) => {
+                self.named_type(&name.name)
+            }
             TypeExprKind::Anonymous(_, fields) => self.fields(fields),
             TypeExprKind::Array(elem, len) => {
                 self.ty(elem);
