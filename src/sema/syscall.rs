@@ -23,7 +23,7 @@ pub(super) const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
-const X86_64_ONLY: &str = "is_x86_64";
+const X86_64_ONLY: &str = "orig_ax";
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
 /// The mirror of the current thread, and its field that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
