@@ -1,6 +1,7 @@
 //! Lowering: HIR → IR → passes → registers → instructions.
 
 mod backend;
+mod build;
 mod demand;
 mod emission;
 mod frame;
@@ -11,3 +12,4 @@ mod regalloc;
 mod select;
 
 pub use backend::{compile, emit, optimize};
+pub use build::build;

@@ -62,13 +62,25 @@ fn zz_stats() {
     let mut seed = 88172645463325252u64;
     let (mut none, mut spilled, mut slots, mut ops) = (0, 0, 0, 0);
     for _ in 0..500 {
-        let data: Vec<u32> = (0..600).map(|_| { seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17; (seed >> 16) as u32 }).collect();
+        let data: Vec<u32> = (0..600)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                (seed >> 16) as u32
+            })
+            .collect();
         let f = random::func(&data, true);
         ops += f.blocks.iter().map(|(_, b)| b.insts.len()).sum::<usize>();
-        if eval::eval(&f).is_none() { none += 1; continue; }
+        if eval::eval(&f).is_none() {
+            none += 1;
+            continue;
+        }
         let c = compile_one(&f, Cpu::V3);
         slots += c.insns.len();
-        if c.frame_bytes > 32 { spilled += 1; }
+        if c.frame_bytes > 32 {
+            spilled += 1;
+        }
     }
     eprintln!("none {none} spilled {spilled} slots {slots} ops {ops}");
 }

@@ -6,7 +6,7 @@ mod build;
 use build::Build;
 use ubpfc::ir::reloc::{AccessId, CoreReloc, FieldQuestion};
 use ubpfc::ir::{
-    BinOp, CmpOp, Cond, Func, Helper, MapTarget, Op, Off, Space, Target, Term, ValueId, Width,
+    BinOp, CmpOp, Cond, Func, Helper, MapTarget, Off, Op, Space, Target, Term, ValueId, Width,
 };
 use ubpfc::isa::code::Function;
 use ubpfc::lower::compile;
@@ -36,7 +36,8 @@ fn switch() -> Build {
     let (send, _) = b.block(0);
     b.branch(CmpOp::Eq, record, zero, full, send);
     b.at = send;
-    for (i, (task, access)) in [(prev, 0), (prev, 1), (next, 0), (next, 1)].into_iter().enumerate() {
+    for (i, (task, access)) in [(prev, 0), (prev, 1), (next, 0), (next, 1)].into_iter().enumerate()
+    {
         let value = kernel(&mut b, task, access, true);
         b.store(Width::W, Space::Shared, record, 4 * i as i16, value);
     }
@@ -49,10 +50,11 @@ fn switch() -> Build {
     b
 }
 
-
 #[test]
 fn a_record_of_four_loads_takes_as_many_slots_as_clang_needs() {
     let function = compile_one(switch());
-    for i in &function.insns { eprintln!("{i:?}"); }
+    for i in &function.insns {
+        eprintln!("{i:?}");
+    }
     assert_eq!(function.insns.len(), 21);
 }

@@ -50,9 +50,11 @@ codes! {
     // E03 mirrors and ABI
     // E04 probes, maps, output
     // E05 limits of BPF
-    E0504 "stack too small"
-    E0505 "program too long"
-    E0506 "too many values at once"
+    E0501 "stack too small"
+    E0502 "program too long"
+    E0503 "too many values at once"
+    E0504 "map key too large"
+    E0505 "record too large"
     // W1 warnings
 }
 

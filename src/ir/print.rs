@@ -36,7 +36,14 @@ impl Display for Printer<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {} {{", self.kind, self.func.name)?;
         for (id, slot) in self.func.slots.iter() {
-            writeln!(f, "  {} = {} bytes align {}: {}", S(id), slot.size, slot.align, slot.purpose)?;
+            writeln!(
+                f,
+                "  {} = {} bytes align {}: {}",
+                S(id),
+                slot.size,
+                slot.align,
+                slot.purpose
+            )?;
         }
         for id in Cfg::new(self.func).order {
             let block = &self.func.blocks[id];
@@ -149,11 +156,7 @@ impl Display for Access {
 }
 
 fn plus(f: &mut Formatter<'_>, off: i16) -> fmt::Result {
-    if off < 0 {
-        write!(f, " - {}", i32::from(off).abs())
-    } else {
-        write!(f, " + {off}")
-    }
+    if off < 0 { write!(f, " - {}", i32::from(off).abs()) } else { write!(f, " + {off}") }
 }
 
 struct V(ValueId);

@@ -131,11 +131,8 @@ impl Verifier<'_> {
         let def = self.defs.get(ix(value)).copied().flatten();
         let (def_block, def_at) =
             def.ok_or_else(|| format!("v{} is not defined", value.into_raw()))?;
-        let holds = if def_block == block {
-            def_at < at
-        } else {
-            self.cfg.dominates(def_block, block)
-        };
+        let holds =
+            if def_block == block { def_at < at } else { self.cfg.dominates(def_block, block) };
         ensure(holds, || format!("v{} is used where it is not defined", value.into_raw()))
     }
 

@@ -207,9 +207,7 @@ impl CmpOp {
 impl super::BinOp {
     /// What it gives for two numbers.
     pub fn apply(self, a: u64, b: u64) -> u64 {
-        use super::BinOp::{
-            Add, And, DivS, DivU, Mul, Or, RemS, RemU, Shl, ShrS, ShrU, Sub, Xor,
-        };
+        use super::BinOp::{Add, And, DivS, DivU, Mul, Or, RemS, RemU, Shl, ShrS, ShrU, Sub, Xor};
         let (sa, sb) = (a.cast_signed(), b.cast_signed());
         let count = u32::try_from(b & 63).expect("six bits");
         match self {

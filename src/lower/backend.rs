@@ -139,7 +139,7 @@ fn too_big(
     rows.sort_by_key(|(id, slot)| (std::cmp::Reverse(slot.size), id.into_raw()));
     let message = format!("`{}` needs {} bytes of stack of {budget}", func.name, frame.bytes);
     let culprit = rows.first().map_or(span, |(_, slot)| slot.span);
-    let mut diagnostic = Diagnostic::new(DiagCode::E0504, culprit, message);
+    let mut diagnostic = Diagnostic::new(DiagCode::E0501, culprit, message);
     if let Some((_, slot)) = rows.first() {
         diagnostic = diagnostic.label(format!("{} bytes: {}", slot.size, slot.purpose));
     }
@@ -167,19 +167,19 @@ const FRAME_ROWS: usize = 16;
 
 fn too_complex(func: &Func, span: Span) -> Diagnostic {
     let message = format!("`{}` works with too many values at once", func.name);
-    Diagnostic::new(DiagCode::E0506, span, message)
+    Diagnostic::new(DiagCode::E0503, span, message)
         .note("a program has ten registers and 512 bytes of stack")
         .help("compute values where they are used, or split the program into several probes")
 }
 
 fn too_far(func: &Func, span: Span) -> Diagnostic {
     let message = format!("`{}` is too long for its jumps", func.name);
-    Diagnostic::new(DiagCode::E0505, span, message)
+    Diagnostic::new(DiagCode::E0502, span, message)
         .label("this jumps over more than 32767 instructions")
         .help("split the program into several probes, or compile with `--cpu v4`, which has long jumps")
 }
 
 fn too_long(func: &Func, slots: usize, span: Span) -> Diagnostic {
     let message = format!("`{}` has {slots} instructions of {MAX_SLOTS}", func.name);
-    Diagnostic::new(DiagCode::E0505, span, message).help("split the program into several probes")
+    Diagnostic::new(DiagCode::E0502, span, message).help("split the program into several probes")
 }

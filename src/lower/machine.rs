@@ -82,29 +82,77 @@ pub(super) struct Test {
 /// An instruction; sizes and operations are numbers of [`opcode`](crate::isa::opcode).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Inst {
-    Copy { dst: Reg, src: Reg },
-    Make { dst: Reg, what: Made },
+    Copy {
+        dst: Reg,
+        src: Reg,
+    },
+    Make {
+        dst: Reg,
+        what: Made,
+    },
     /// `dst op= src`
-    Alu { op: u8, wide: bool, signed: bool, dst: Reg, src: Operand },
+    Alu {
+        op: u8,
+        wide: bool,
+        signed: bool,
+        dst: Reg,
+        src: Operand,
+    },
     /// `dst = -dst`
-    Neg { dst: Reg },
+    Neg {
+        dst: Reg,
+    },
     /// The low bits of `src`, extended; signed only where the machine has it, unsigned of 32 bits only.
-    Extend { dst: Reg, src: Reg, bits: u8, signed: bool },
+    Extend {
+        dst: Reg,
+        src: Reg,
+        bits: u8,
+        signed: bool,
+    },
     /// The low bits of `dst`, swapped.
-    Swap { dst: Reg, bits: u8 },
-    Load { size: u8, signed: bool, dst: Reg, base: Base, disp: Disp },
-    Store { size: u8, base: Base, disp: i32, src: Operand },
-    AtomicAdd { size: u8, base: Base, disp: i32, src: Reg },
-    Call { helper: Helper },
+    Swap {
+        dst: Reg,
+        bits: u8,
+    },
+    Load {
+        size: u8,
+        signed: bool,
+        dst: Reg,
+        base: Base,
+        disp: Disp,
+    },
+    Store {
+        size: u8,
+        base: Base,
+        disp: i32,
+        src: Operand,
+    },
+    AtomicAdd {
+        size: u8,
+        base: Base,
+        disp: i32,
+        src: Reg,
+    },
+    Call {
+        helper: Helper,
+    },
     /// Sets `dst` to a number unless the test holds.
-    SetUnless { test: Test, dst: Reg, imm: i32 },
+    SetUnless {
+        test: Test,
+        dst: Reg,
+        imm: i32,
+    },
 }
 
 /// How a block ends; blocks are named by index.
 #[derive(Clone, Debug)]
 pub(super) enum Term {
     Jump(usize),
-    Branch { test: Test, then: usize, otherwise: usize },
+    Branch {
+        test: Test,
+        then: usize,
+        otherwise: usize,
+    },
     /// With what is in r0.
     Return,
 }

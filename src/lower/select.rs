@@ -337,9 +337,7 @@ impl Select<'_> {
         let (mut a, mut b) = (a, b);
         let made = |s: &Self, v| s.made_from(v).is_some();
         let dying = |s: &Self, v: ValueId| s.uses[ix(v)] == 1;
-        if op.commutes()
-            && !made(self, b)
-            && (made(self, a) || (!dying(self, a) && dying(self, b)))
+        if op.commutes() && !made(self, b) && (made(self, a) || (!dying(self, a) && dying(self, b)))
         {
             (a, b) = (b, a);
         }
@@ -518,7 +516,8 @@ impl Select<'_> {
         for (_, src) in &copies {
             *readers.entry(*src).or_default() += 1;
         }
-        let is_free = |readers: &FxHashMap<Reg, u32>, reg| readers.get(&reg).is_none_or(|n| *n == 0);
+        let is_free =
+            |readers: &FxHashMap<Reg, u32>, reg| readers.get(&reg).is_none_or(|n| *n == 0);
         let mut by_dst: FxHashMap<Reg, Reg> = copies.iter().copied().collect();
         let mut ready: Vec<Reg> =
             copies.iter().map(|c| c.0).filter(|dst| is_free(&readers, *dst)).collect();

@@ -100,7 +100,14 @@ impl Build {
         self.op(Op::Load { width, signed, addr, off: Off::Bytes(off), space })
     }
 
-    pub(crate) fn store(&mut self, width: Width, space: Space, addr: ValueId, off: i16, value: ValueId) {
+    pub(crate) fn store(
+        &mut self,
+        width: Width,
+        space: Space,
+        addr: ValueId,
+        off: i16,
+        value: ValueId,
+    ) {
         self.effect(Op::Store { width, addr, off, value, space });
     }
 
@@ -112,7 +119,14 @@ impl Build {
         self.end(Term::Jump(Target { block, args: args.to_vec() }));
     }
 
-    pub(crate) fn branch(&mut self, op: CmpOp, a: ValueId, b: ValueId, then: BlockId, other: BlockId) {
+    pub(crate) fn branch(
+        &mut self,
+        op: CmpOp,
+        a: ValueId,
+        b: ValueId,
+        then: BlockId,
+        other: BlockId,
+    ) {
         let then = Target { block: then, args: Vec::new() };
         let otherwise = Target { block: other, args: Vec::new() };
         self.end(Term::Branch { cond: Cond { op, a, b }, then, otherwise });

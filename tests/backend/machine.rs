@@ -82,12 +82,14 @@ pub(crate) fn run(insns: &[Insn], frame_bytes: u32) -> Result<u64, String> {
             }
             op::ALU64 => {
                 let right = if is_unary(insn) { 0 } else { right(&regs)? };
-                let old = if insn.code & op::OP_MASK == op::MOV { 0 } else { get(&regs, insn.dst)? };
+                let old =
+                    if insn.code & op::OP_MASK == op::MOV { 0 } else { get(&regs, insn.dst)? };
                 regs[dst] = Some(alu(insn, old, right, 64)?);
             }
             op::ALU => {
                 let right = if is_unary(insn) { 0 } else { right(&regs)? };
-                let old = if insn.code & op::OP_MASK == op::MOV { 0 } else { get(&regs, insn.dst)? };
+                let old =
+                    if insn.code & op::OP_MASK == op::MOV { 0 } else { get(&regs, insn.dst)? };
                 if insn.code & op::OP_MASK == op::END {
                     // This machine is little endian.
                     regs[dst] = Some(swap(old, insn.imm));

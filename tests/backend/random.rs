@@ -7,23 +7,74 @@ use ubpfc::ir::{
 
 /// Numbers that are likely to find mistakes.
 const NUMBERS: &[u64] = &[
-    0, 1, 2, 3, 7, 8, 10, 31, 32, 33, 63, 64, 255, 256, 1000, 0x7fff, 0xffff, 0x7fff_ffff,
-    0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x1234_5678_9abc_def0, 1 << 62, 1 << 63,
-    u64::MAX, u64::MAX - 1, (-10i64).cast_unsigned(), (-256i64).cast_unsigned(),
-    (-0x8000_0000i64).cast_unsigned(), (-0x8000_0001i64).cast_unsigned(), u64::MAX / 2,
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    10,
+    31,
+    32,
+    33,
+    63,
+    64,
+    255,
+    256,
+    1000,
+    0x7fff,
+    0xffff,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    0x1_0000_0000,
+    0x1234_5678_9abc_def0,
+    1 << 62,
+    1 << 63,
+    u64::MAX,
+    u64::MAX - 1,
+    (-10i64).cast_unsigned(),
+    (-256i64).cast_unsigned(),
+    (-0x8000_0000i64).cast_unsigned(),
+    (-0x8000_0001i64).cast_unsigned(),
+    u64::MAX / 2,
 ];
 const BINS: &[BinOp] = &[
-    BinOp::Add, BinOp::Sub, BinOp::Mul, BinOp::DivU, BinOp::DivS, BinOp::RemU, BinOp::RemS,
-    BinOp::Shl, BinOp::ShrU, BinOp::ShrS, BinOp::And, BinOp::Or, BinOp::Xor,
+    BinOp::Add,
+    BinOp::Sub,
+    BinOp::Mul,
+    BinOp::DivU,
+    BinOp::DivS,
+    BinOp::RemU,
+    BinOp::RemS,
+    BinOp::Shl,
+    BinOp::ShrU,
+    BinOp::ShrS,
+    BinOp::And,
+    BinOp::Or,
+    BinOp::Xor,
 ];
 const CMPS: &[CmpOp] = &[
-    CmpOp::Eq, CmpOp::Ne, CmpOp::LtU, CmpOp::LeU, CmpOp::GtU, CmpOp::GeU, CmpOp::LtS, CmpOp::LeS,
-    CmpOp::GtS, CmpOp::GeS, CmpOp::Test,
+    CmpOp::Eq,
+    CmpOp::Ne,
+    CmpOp::LtU,
+    CmpOp::LeU,
+    CmpOp::GtU,
+    CmpOp::GeU,
+    CmpOp::LtS,
+    CmpOp::LeS,
+    CmpOp::GtS,
+    CmpOp::GeS,
+    CmpOp::Test,
 ];
 const WIDTHS: &[Width] = &[Width::B, Width::H, Width::W, Width::D];
 const CALLS: &[Helper] = &[
-    Helper::KtimeGetNs, Helper::GetCurrentPidTgid, Helper::GetPrandomU32, Helper::ProbeReadKernel,
-    Helper::MapDelete, Helper::MapUpdate,
+    Helper::KtimeGetNs,
+    Helper::GetCurrentPidTgid,
+    Helper::GetPrandomU32,
+    Helper::ProbeReadKernel,
+    Helper::MapDelete,
+    Helper::MapUpdate,
 ];
 
 struct Random<'a> {
@@ -38,8 +89,14 @@ struct Random<'a> {
 
 /// A function with or without calls.
 pub(crate) fn func(data: &[u32], calls: bool) -> Func {
-    let mut random =
-        Random { data, build: Build::new(), pool: Vec::new(), slots: Vec::new(), calls, budget: 60 };
+    let mut random = Random {
+        data,
+        build: Build::new(),
+        pool: Vec::new(),
+        slots: Vec::new(),
+        calls,
+        budget: 60,
+    };
     for i in 0..3 {
         let slot = random.build.slot([8, 16, 4][i], [8, 8, 4][i], "test");
         let addr = random.build.op(Op::SlotAddr(slot, 0));

@@ -35,9 +35,9 @@ pub(super) fn run(func: &mut Func) -> bool {
     for (id, block) in func.blocks.iter_mut() {
         let before = block.insts.len();
         if cfg.is_reachable(id) {
-            block.insts.retain(|inst| {
-                !inst.op.is_removable() || inst.result.is_some_and(|r| live[ix(r)])
-            });
+            block
+                .insts
+                .retain(|inst| !inst.op.is_removable() || inst.result.is_some_and(|r| live[ix(r)]));
         } else {
             block.insts.clear();
         }

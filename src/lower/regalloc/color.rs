@@ -202,9 +202,7 @@ impl Graph {
 
     /// The neighbours that are still in the graph.
     fn neighbours(&self, n: u32) -> Vec<u32> {
-        let there = |m: &u32| {
-            !matches!(self.state[*m as usize], State::Stacked | State::Coalesced)
-        };
+        let there = |m: &u32| !matches!(self.state[*m as usize], State::Stacked | State::Coalesced);
         self.adjacent[n as usize].iter().copied().filter(there).collect()
     }
 

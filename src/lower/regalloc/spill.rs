@@ -1,6 +1,6 @@
 //! Spilling: registers that found no colour live in the frame, and are loaded and stored around each use.
 
-use super::super::machine::{Base, Disp, Inst, Made, MachineFunc, Operand, Reg, Term};
+use super::super::machine::{Base, Disp, Inst, MachineFunc, Made, Operand, Reg, Term};
 use super::color::Coloring;
 use crate::isa::opcode;
 use crate::source::Span;
