@@ -1,9 +1,6 @@
-//! The code for shapes that programs are made of: how many slots, and that the kernel takes it.
+//! The code for shapes that programs are made of: how many slots it takes.
 
-#[path = "backend/build.rs"]
-mod build;
-
-use build::Build;
+use super::build::Build;
 use ubpfc::ir::reloc::{AccessId, CoreReloc, FieldQuestion};
 use ubpfc::ir::{
     BinOp, CmpOp, Cond, Func, Helper, MapTarget, Off, Op, Space, Target, Term, ValueId, Width,
