@@ -10,6 +10,7 @@ mod code;
 pub mod elf;
 pub mod flavor;
 mod maps;
+pub mod print;
 pub mod read;
 mod rodata;
 pub mod types;

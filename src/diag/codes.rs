@@ -48,6 +48,7 @@ codes! {
     // E01 names
     // E02 types
     // E03 mirrors and ABI
+    E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     // E05 limits of BPF
     E0501 "stack too small"

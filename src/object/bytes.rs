@@ -41,7 +41,9 @@ impl Writer {
 
     /// Appends numbers.
     pub fn words(&mut self, values: &[u32]) {
-        values.iter().for_each(|value| self.u32(*value));
+        for value in values {
+            self.u32(*value);
+        }
     }
 
     /// Appends zeros up to a multiple of `align`.
@@ -183,8 +185,7 @@ impl<'a> StringTable<'a> {
         }
         let next = self.strings.partition_point(|(start, _)| *start <= offset);
         let (start, string) = self.strings.get(next.checked_sub(1)?)?;
-        // Past its end there is a string that was left out.
-        string.get((offset - start) as usize..).filter(|tail| !tail.is_empty())
+        string.get((offset - start) as usize..)
     }
 }
 

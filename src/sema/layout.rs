@@ -59,7 +59,7 @@ pub fn place(members: impl IntoIterator<Item = (u32, u32)>) -> Fields {
 
 /// The least multiple of `align`, a power of two, from `offset` on; the greatest there is if that would be too large.
 pub fn align_up(offset: u32, align: u32) -> u32 {
-    offset.checked_next_multiple_of(align.max(1)).unwrap_or(u32::MAX & !(align.max(1) - 1))
+    offset.checked_next_multiple_of(align.max(1)).unwrap_or(!(align.max(1) - 1))
 }
 
 /// What the kernel takes for the key of a map: the index of an array for a map without a key, the key itself if it has one part, otherwise a tuple of its

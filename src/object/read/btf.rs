@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 32;
 pub struct Types<'a> {
     /// The byte order of the section.
     pub endian: Endian,
-    types: Vec<Type<&'a str>>,
+    by_id: Vec<Type<&'a str>>,
     strings: StringTable<'a>,
 }
 
@@ -37,17 +37,17 @@ impl<'a> Types<'a> {
         while !reader.is_empty() {
             types.push(read_type(&mut reader, &strings)?);
         }
-        Ok(Types { endian, types, strings })
+        Ok(Types { endian, by_id: types, strings })
     }
 
     /// The type; `None` for `void` and ids that there are not.
     pub fn get(&self, id: TypeId) -> Option<&Type<&'a str>> {
-        self.types.get((id.0 as usize).checked_sub(1)?)
+        self.by_id.get((id.0 as usize).checked_sub(1)?)
     }
 
     /// Every type with its id.
     pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Type<&'a str>)> {
-        (1..).map(TypeId).zip(&self.types)
+        (1..).map(TypeId).zip(&self.by_id)
     }
 
     /// The string at an offset.

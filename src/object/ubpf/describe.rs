@@ -16,6 +16,7 @@ use crate::source::{Origin, Sources, Span};
 use smol_str::SmolStr;
 
 /// The section's text: JSON on one line, with a line end.
+#[expect(clippy::missing_panics_doc, reason = "the types of the schema can always be written")]
 pub fn describe(hir: &Hir, code: &Code, sources: &Sources, flavors: &Flavors) -> String {
     let describer = Describer { hir, code, sources };
     let mut json = serde_json::to_string(&describer.all(flavors))

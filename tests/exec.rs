@@ -1,0 +1,6 @@
+//! Machine code does what the HIR says.
+
+mod support;
+
+#[test]
+fn harness_compiles() {}
