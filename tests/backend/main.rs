@@ -33,11 +33,8 @@ fn compile_module(module: Module, cpu: Cpu) -> Function {
 }
 
 fn show(insns: &[Insn]) -> String {
-    let line = |(i, insn): (usize, &Insn)| {
-        let Insn { code, dst, src, off, imm } = insn;
-        format!("{i:4}: {code:02x} r{dst} r{src} {off} {imm}\n")
-    };
-    insns.iter().enumerate().map(line).collect()
+    let texts = ubpfc::isa::print::instructions(insns);
+    texts.map(|(at, text)| format!("{at:4}: {text}\n")).collect()
 }
 
 /// One that any kernel runs: it fetches nothing and calls nothing.
