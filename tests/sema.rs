@@ -10,8 +10,8 @@ use std::path::Path;
 use ubpfc::diag::{Code, Diags, Format, Severity, render};
 use ubpfc::sema;
 use ubpfc::sema::hir::Hir;
+use ubpfc::sema::imports::Library;
 use ubpfc::source::{Origin, Sources};
-use ubpfc::uapi::Library;
 
 fn analyze(name: &str, text: &str) -> (Sources, Hir, Diags) {
     let mut sources = Sources::new();

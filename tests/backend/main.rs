@@ -2,9 +2,9 @@
 
 mod build;
 mod eval;
-mod machine;
 mod kernel;
 mod limits;
+mod machine;
 mod passes;
 mod random;
 mod shapes;
