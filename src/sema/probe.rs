@@ -95,7 +95,7 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
         What::Interval => interval(kind, spec, rest),
         What::Unbuilt => {
             let name = kind.names.first().copied().unwrap_or_default();
-            Err(Box::new(unbuilt::unbuilt(&format!("`{name}` probes"), spec.span)))
+            Err(Box::new(unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span)))
         }
     }
 }
@@ -128,7 +128,12 @@ fn abi() -> Class {
     Class { level: ClassLevel::Abi, culprit: None }
 }
 
-fn user(decls: &Decls, kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<Diagnostic>> {
+fn user(
+    decls: &Decls,
+    kind: &Kind,
+    spec: &ProbeSpec,
+    rest: &[Ident],
+) -> Result<Place, Box<Diagnostic>> {
     let [name] = rest else {
         return Err(malformed(kind, spec.span, "expected one name after `user:`"));
     };
@@ -162,16 +167,19 @@ fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Box<Diagnostic> {
     if let Some(area) = declared_in_library(&name.name) {
         let top = Span::new(name.span.file, 0, 0);
         let import = format!("import \"{area}\";");
-        let diagnostic = diagnostic
-            .note(format!("the library's `{area}` declares it"))
-            .fix(format!("add `{import}`"), top, format!("{import}\n"));
+        let diagnostic = diagnostic.note(format!("the library's `{area}` declares it")).fix(
+            format!("add `{import}`"),
+            top,
+            format!("{import}\n"),
+        );
         return Box::new(diagnostic);
     }
     let declared = || decls.tracepoints.keys().map(Name::as_str);
     Box::new(match nearest(&name.name, declared()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None => diagnostic
-            .help("import the library that declares it, such as `import \"sched\";`, or declare it"),
+        None => diagnostic.help(
+            "import the library that declares it, such as `import \"sched\";`, or declare it",
+        ),
     })
 }
 
