@@ -32,7 +32,7 @@ const COMPAT: &str = "compat";
 /// When the body runs.
 #[derive(Debug)]
 pub(super) struct Guard {
-    call: Option<&'static Syscall>,
+    call: Option<Syscall>,
     number: ArgValue,
     regs: MirrorId,
     x86_64_only: u32,
@@ -68,9 +68,9 @@ pub(super) fn resolve(
     };
     let mut args = vec![ProbeArg { name: "nr".into(), value: number.clone(), ty: Ty::S64 }];
     if enter {
-        for ((name, ty), register) in call.iter().flat_map(|c| c.args).zip(ARGS) {
+        for ((name, ty), register) in call.iter().flat_map(|c| &c.args).zip(ARGS) {
             let value = library.field(decls, register).ok_or_else(missing)?;
-            args.push(ProbeArg { name: (*name).into(), value, ty: ty.ty() });
+            args.push(ProbeArg { name: (*name).into(), value, ty: ty.clone() });
         }
     } else {
         args.push(ProbeArg { name: "ret".into(), value: library.second.clone(), ty: Ty::S64 });
@@ -83,7 +83,7 @@ pub(super) fn resolve(
         task: library.task,
         compat: field(decls, library.task, COMPAT).ok_or_else(missing)?,
     };
-    let label = if call.is_some() { name.name.as_str() } else { "all" };
+    let label = if name.name == "*" { "all" } else { name.name.as_str() };
     Ok(Place {
         attach: Attach::TpBtf(event.into()),
         name: format!("syscall_{label}_{}", when.name),
@@ -102,7 +102,7 @@ fn malformed(span: Span, label: &str) -> Box<Diagnostic> {
     Box::new(Diagnostic::new(Code::E0421, span, "malformed `syscall` probe").label(label))
 }
 
-fn find(name: &Ident) -> Result<&'static Syscall, Box<Diagnostic>> {
+fn find(name: &Ident) -> Result<Syscall, Box<Diagnostic>> {
     if let Some(call) = syscalls::find(&name.name) {
         return Ok(call);
     }
@@ -111,7 +111,7 @@ fn find(name: &Ident) -> Result<&'static Syscall, Box<Diagnostic>> {
         Diagnostic::new(Code::E0423, name.span, text).label("no system call of that name");
     Err(Box::new(match nearest(&name.name, syscalls::names()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `newfstat`"),
+        None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `fstat`"),
     }))
 }
 
@@ -167,7 +167,7 @@ impl Guard {
             ty: Ty::Bool,
             span,
         };
-        let cond = match self.call.map(|call| self.is_call(hir, call, span)) {
+        let cond = match self.call.as_ref().map(|call| self.is_call(hir, call, span)) {
             Some(number) => logical_and(number, native, span),
             None => native,
         };
