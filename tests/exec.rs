@@ -67,7 +67,9 @@ fn in_rbpf(script: &Script, code: &Code, input: &Input) -> Option<State> {
     let mut state = State::new(&script.hir);
     match vm::run(&script.hir, code, 0, input, &mut state) {
         Ok(()) => Some(state),
-        Err(error) if error.contains("leaves no room") || error.contains("too long for rbpf") => None,
+        Err(error) if error.contains("leaves no room") || error.contains("too long for rbpf") => {
+            None
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -77,7 +79,9 @@ fn state_of(script: &Script, dump: &Dump) -> State {
     let mut state = State { maps: Vec::new(), records: dump.records.clone() };
     for (_, map) in script.hir.maps.iter() {
         let entries = dump.maps.get(map.name.as_str()).map_or(&[][..], Vec::as_slice);
-        let entries = entries.iter().filter(|(_, values)| !is_array(map) || values[0].iter().any(|b| *b != 0));
+        let entries = entries
+            .iter()
+            .filter(|(_, values)| !is_array(map) || values[0].iter().any(|b| *b != 0));
         state.maps.push(entries.map(|(key, values)| (key.clone(), values[0].clone())).collect());
     }
     state
@@ -94,7 +98,12 @@ fn in_kernel(dir: &Path, script: &Script, code: &Code, cpu: Cpu, params: &Params
 }
 
 fn cases(count: u32) -> ProptestConfig {
-    ProptestConfig { cases: count, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: count,
+        max_shrink_iters: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -122,7 +131,9 @@ fn generated_scripts_do_in_the_kernel_what_they_mean() {
     let dir = tempfile::tempdir().unwrap();
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(
         cases(40),
-        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+        proptest::test_runner::TestRng::deterministic_rng(
+            proptest::test_runner::RngAlgorithm::ChaCha,
+        ),
     );
     let result = runner.run(&(generate::script(), params()), |(text, params)| {
         let script = Script::new(&text).unwrap_or_else(|told| panic!("{told}\n{text}"));

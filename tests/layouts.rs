@@ -160,7 +160,13 @@ fn world(layout: &str) -> World {
 
 fn input(world: &World) -> Input<'_> {
     let env = Env { task: world.args[1], ..Env::default() };
-    Input { image: &world.image, event: "sched_switch", args: world.args.clone(), env, params: BTreeMap::new() }
+    Input {
+        image: &world.image,
+        event: "sched_switch",
+        args: world.args.clone(),
+        env,
+        params: BTreeMap::new(),
+    }
 }
 
 #[test]
@@ -176,7 +182,9 @@ fn a_script_sees_the_same_whatever_the_layout() {
                 let code = script.code(cpu).unwrap_or_else(|told| panic!("{told}"));
                 let mut state = State::new(&script.hir);
                 let result = vm::run(&script.hir, &code, program, &input(&world), &mut state);
-                result.unwrap_or_else(|e| panic!("{} on {cpu:?}: {e}", script.hir.programs[program].name));
+                result.unwrap_or_else(|e| {
+                    panic!("{} on {cpu:?}: {e}", script.hir.programs[program].name)
+                });
                 assert_eq!(state, expected, "{} on {cpu:?}", script.hir.programs[program].name);
             }
             seen.push((program, expected));

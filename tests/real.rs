@@ -48,7 +48,9 @@ fn bpftool_loads_every_example_and_the_log_quotes_it() {
             .output()
             .unwrap();
         let _ = std::fs::remove_dir_all(&pins);
-        let log = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+        let log = [output.stdout, output.stderr]
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .concat();
         assert!(output.status.success(), "{name}:\n{log}");
         let text = std::fs::read_to_string(&script).unwrap();
         let quoted = log.lines().filter_map(|l| l.trim_start().strip_prefix("; ")).any(|quote| {
@@ -67,7 +69,11 @@ fn stock_tools_read_every_example() {
     for script in examples() {
         let (_dir, object) = compile(&script);
         let code = run(Command::new("llvm-objdump").arg("-d").arg(&object));
-        assert!(code.contains("exit") && !code.contains("<unknown>"), "{}: {code}", script.display());
+        assert!(
+            code.contains("exit") && !code.contains("<unknown>"),
+            "{}: {code}",
+            script.display()
+        );
         let types = run(Command::new("bpftool").args(["btf", "dump", "file"]).arg(&object));
         assert!(types.contains("STRUCT"), "{}: {types}", script.display());
     }
@@ -90,7 +96,8 @@ fn aya_relocates_and_loads_every_example() {
                 aya::programs::Program::BtfTracePoint(p) => {
                     let event = name.to_owned();
                     let event = event.trim_start_matches("user_").to_owned();
-                    let event = if event.starts_with("syscall") { "sys_enter".into() } else { event };
+                    let event =
+                        if event.starts_with("syscall") { "sys_enter".into() } else { event };
                     p.load(&event, &kernel)
                 }
                 aya::programs::Program::RawTracePoint(p) => p.load(),
@@ -228,6 +235,9 @@ fn system_calls_are_counted_but_not_those_of_the_32_bit_entry() {
     let calls = calls_by_process(&dump);
     let [native, compat] = ids.map(|id| calls.get(&id).copied().unwrap_or(0));
     // Starting and ending takes some calls more, before and after the program itself.
-    assert!((u64::from(CALLS)..u64::from(CALLS) + 200).contains(&native), "{native} calls by `syscall`");
+    assert!(
+        (u64::from(CALLS)..u64::from(CALLS) + 200).contains(&native),
+        "{native} calls by `syscall`"
+    );
     assert!(compat < 200, "{compat} calls, though those by `int $0x80` are not to be counted");
 }

@@ -29,8 +29,10 @@ enum Line {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| u8::try_from(c.to_digit(16).expect("hex")).expect("a digit")).collect();
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| u8::try_from(c.to_digit(16).expect("hex")).expect("a digit"))
+        .collect();
     digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect()
 }
 
@@ -38,7 +40,8 @@ fn unhex(text: &str) -> Vec<u8> {
 fn loader() -> &'static Path {
     static LOADER: OnceLock<PathBuf> = OnceLock::new();
     LOADER.get_or_init(|| {
-        let exe = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("loader-{}", std::process::id()));
+        let exe = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("loader-{}", std::process::id()));
         let source = super::package("tests/loader/loader.c");
         super::run(Command::new("cc").args(["-O1", "-o"]).arg(&exe).arg(source).arg("-lbpf"));
         exe
