@@ -35,9 +35,9 @@ fn ir(name: &str, text: &str) -> String {
     printed
 }
 
-#[test]
-fn scripts_become_ir() {
-    insta::glob!("../testdata", "ir/*.ub", |path| {
+/// Compares what `print` makes of every file with `NAME.KIND.snap` beside it.
+fn snapshots(glob: &str, kind: &str, print: impl Fn(&str, &str) -> String) {
+    insta::glob!("../testdata", glob, |path| {
         let text = std::fs::read_to_string(path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
         let mut settings = insta::Settings::clone_current();
@@ -46,7 +46,26 @@ fn scripts_become_ir() {
         settings.set_omit_expression(true);
         settings.remove_input_file();
         settings.remove_snapshot_suffix();
-        let printed = ir(name, &text);
-        settings.bind(|| insta::assert_snapshot!(format!("{name}.ir"), printed));
+        let printed = print(name, &text);
+        settings.bind(|| insta::assert_snapshot!(format!("{name}.{kind}"), printed));
+    });
+}
+
+#[test]
+fn scripts_become_ir() {
+    snapshots("ir/*.ub", "ir", ir);
+}
+
+#[test]
+fn limits_of_bpf_are_told() {
+    snapshots("limits/*.ub", "diag", |name, text| {
+        let mut sources = Sources::new();
+        let root = sources.add(name, text, Origin::User);
+        let (hir, diags) = sema::analyze(&mut sources, root, &mut Library);
+        assert!(!diags.has_errors(), "{name}");
+        let diags = lower::build(&hir, Target::default()).unwrap_err();
+        let shown = render(&sources, &diags, Format::Human { colour: false });
+        assert!(shown.contains(name.split('-').next().unwrap()), "{shown}");
+        shown
     });
 }
