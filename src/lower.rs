@@ -5,6 +5,7 @@ mod build;
 mod demand;
 mod emission;
 mod frame;
+mod hoist;
 mod legalize;
 mod machine;
 mod passes;

@@ -5,7 +5,7 @@
 
 use super::frame::Frame;
 use super::machine::Reg;
-use super::{emission, frame, legalize, passes, regalloc, select};
+use super::{emission, frame, hoist, legalize, passes, regalloc, select};
 use crate::diag::{Code as DiagCode, Diagnostic, Diags};
 use crate::ir::cfg::Cfg;
 use crate::ir::{Func, Helper, Module, Op, verify};
@@ -102,7 +102,8 @@ fn function(
     let cfg = Cfg::new(&func);
     let span = span.unwrap_or(func.blocks[func.entry].term_span);
     let mut machine = select::select(&func, &cfg, target, role.context());
-    if let Err(regalloc::TooComplex) = regalloc::allocate(&mut machine) {
+    let allocated = hoist::hoist(&mut machine).and_then(|()| regalloc::allocate(&mut machine));
+    if let Err(regalloc::TooComplex) = allocated {
         return Err(Box::new(too_complex(&func, span)));
     }
     let frame = frame::layout(&func, &cfg, machine.spills);

@@ -145,7 +145,13 @@ impl Emit<'_> {
                 self.inst(inst);
             }
             self.line(block.term_span);
-            self.term(block, order.get(i + 1).copied());
+            let next = order.get(i + 1).copied();
+            let ends_next = next.is_some_and(|n| {
+                func.blocks[n].insts.is_empty() && matches!(func.blocks[n].term, Term::Return)
+            });
+            if !(ends_next && matches!(block.term, Term::Return)) {
+                self.term(block, next);
+            }
         }
         for (slot, block, span) in std::mem::take(&mut self.jumps) {
             self.link(slot, self.starts[block], span)?;

@@ -170,6 +170,8 @@ pub(super) struct Block {
 #[derive(Clone, Debug)]
 pub(super) struct MachineFunc {
     pub(super) blocks: Vec<Block>,
+    /// The first of the blocks that only one way of one branch goes to; they are the last.
+    pub(super) first_edge: usize,
     /// How many registers there are, the fixed ones included.
     pub(super) regs: u32,
     /// How many 8-byte places for spilled registers there are.

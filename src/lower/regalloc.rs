@@ -10,6 +10,7 @@ mod spill;
 
 use super::machine::{Inst, MachineFunc, Reg, Term};
 use color::Graph;
+pub(super) use liveness::live_out;
 
 /// Why there is no allocation: more values are live at once, or for longer, than any frame could hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(super) fn allocate(func: &mut MachineFunc) -> Result<(), TooComplex> {
     // Registers from here on live from one instruction to the next only: spilling them gains nothing.
     let mut temps = vec![false; func.regs as usize];
     for _ in 0..MAX_ROUNDS {
-        let live_out = liveness::live_out(func)?;
+        let live_out = live_out(func)?;
         let coloring = Graph::new(func, &live_out, &temps)?.color();
         if coloring.spilled.is_empty() {
             assign(func, &coloring.color);

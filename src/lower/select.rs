@@ -33,7 +33,12 @@ pub(super) fn select(func: &Func, cfg: &Cfg, target: Target, ctx: Reg) -> Machin
         homes: vec![None; func.values.len()],
         block_of,
         made: FxHashMap::default(),
-        out: MachineFunc { blocks: Vec::new(), regs: Reg::FIXED, spills: 0 },
+        out: MachineFunc {
+            blocks: Vec::new(),
+            first_edge: cfg.order.len(),
+            regs: Reg::FIXED,
+            spills: 0,
+        },
         insts: Vec::new(),
         span: func.blocks[func.entry].term_span,
     };

@@ -6,11 +6,12 @@
 
 mod leaf;
 mod place;
+pub mod show;
 
 use super::decls::{Decls, ValueDecl};
 use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KPath, KThen, UnOp};
 use super::types::{IntTy, Ty};
-use super::{arith, consteval, fold, show, typeexpr, unbuilt};
+use super::{arith, consteval, fold, typeexpr, unbuilt};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Ident, Name, TypeExpr, UnaryOp};
@@ -235,7 +236,7 @@ impl Lower<'_> {
             Ty::Bool => Some(KExpr { span, ..is_not_zero(value) }),
             Ty::Error => None,
             other => {
-                let shown = show::ty(&self.decls.hir, &other);
+                let shown = super::show::ty(&self.decls.hir, &other);
                 self.refuse(span, &format!("a number does not become `{shown}`"))
             }
         }

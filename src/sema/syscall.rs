@@ -32,7 +32,7 @@ const COMPAT: &str = "compat";
 /// When the body runs.
 #[derive(Debug)]
 pub(super) struct Guard {
-    call: Option<&'static Syscall>,
+    call: Option<Syscall>,
     number: ArgValue,
     regs: MirrorId,
     x86_64_only: u32,
@@ -45,7 +45,7 @@ pub(super) fn resolve(
     decls: &Decls,
     spec: &ProbeSpec,
     rest: &[Ident],
-) -> Result<Place, Diagnostic> {
+) -> Result<Place, Box<Diagnostic>> {
     let [name, when] = rest else {
         return Err(malformed(spec.span, "expected a name, and `enter` or `exit`"));
     };
@@ -57,11 +57,8 @@ pub(super) fn resolve(
     let call = if name.name == "*" { None } else { Some(find(name)?) };
     let event = if enter { "sys_enter" } else { "sys_exit" };
     let missing = || {
-        Diagnostic::new(
-            Code::E0323,
-            spec.span,
-            format!("the library's `{LIBRARY}` does not say where the registers are"),
-        )
+        let text = format!("the library's `{LIBRARY}` does not say where the registers are");
+        Box::new(Diagnostic::new(Code::E0323, spec.span, text))
     };
     let library = Library::of(decls, event).ok_or_else(missing)?;
     let number = if enter {
@@ -71,9 +68,9 @@ pub(super) fn resolve(
     };
     let mut args = vec![ProbeArg { name: "nr".into(), value: number.clone(), ty: Ty::S64 }];
     if enter {
-        for ((name, ty), register) in call.iter().flat_map(|c| c.args).zip(ARGS) {
+        for ((name, ty), register) in call.iter().flat_map(|c| &c.args).zip(ARGS) {
             let value = library.field(decls, register).ok_or_else(missing)?;
-            args.push(ProbeArg { name: (*name).into(), value, ty: ty.ty() });
+            args.push(ProbeArg { name: (*name).into(), value, ty: ty.clone() });
         }
     } else {
         args.push(ProbeArg { name: "ret".into(), value: library.second.clone(), ty: Ty::S64 });
@@ -86,7 +83,7 @@ pub(super) fn resolve(
         task: library.task,
         compat: field(decls, library.task, COMPAT).ok_or_else(missing)?,
     };
-    let label = if call.is_some() { name.name.as_str() } else { "all" };
+    let label = if name.name == "*" { "all" } else { name.name.as_str() };
     Ok(Place {
         attach: Attach::TpBtf(event.into()),
         name: format!("syscall_{label}_{}", when.name),
@@ -101,21 +98,21 @@ pub(super) fn resolve(
     })
 }
 
-fn malformed(span: Span, label: &str) -> Diagnostic {
-    Diagnostic::new(Code::E0421, span, "malformed `syscall` probe").label(label)
+fn malformed(span: Span, label: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(Code::E0421, span, "malformed `syscall` probe").label(label))
 }
 
-fn find(name: &Ident) -> Result<&'static Syscall, Diagnostic> {
+fn find(name: &Ident) -> Result<Syscall, Box<Diagnostic>> {
     if let Some(call) = syscalls::find(&name.name) {
         return Ok(call);
     }
     let text = format!("unknown system call `{}`", name.name);
     let diagnostic =
         Diagnostic::new(Code::E0423, name.span, text).label("no system call of that name");
-    Err(match nearest(&name.name, syscalls::names()) {
+    Err(Box::new(match nearest(&name.name, syscalls::names()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `newfstat`"),
-    })
+        None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `fstat`"),
+    }))
 }
 
 /// What the library's file says of one event.
@@ -170,7 +167,7 @@ impl Guard {
             ty: Ty::Bool,
             span,
         };
-        let cond = match self.call.map(|call| self.is_call(hir, call, span)) {
+        let cond = match self.call.as_ref().map(|call| self.is_call(hir, call, span)) {
             Some(number) => logical_and(number, native, span),
             None => native,
         };

@@ -83,7 +83,7 @@ fn expr(loops: usize) -> BoxedStrategy<String> {
             1 => (inner.clone(), inner.clone(), inner.clone()).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
             1 => inner.clone().prop_map(|k| format!("@m[(u64){k}]")),
             1 => inner.clone().prop_map(|k| format!("has_key(@m, (u64){k})")),
-            1 => inner.prop_map(|k| format!("@e[(u32){k} & 7]")),
+            1 => inner.prop_map(|k| format!("@e[(u32)({k} & 7)]")),
         ]
     })
     .boxed()
@@ -101,7 +101,7 @@ fn simple(loops: usize) -> BoxedStrategy<String> {
         2 => (e(), e()).prop_map(|(k, v)| format!("@m[(u64){k}] = (s64){v};")),
         1 => (e(), e()).prop_map(|(k, v)| format!("@m[(u64){k}] += (s64){v};")),
         1 => (e(), one_of(&["++", "--"])).prop_map(|(k, op)| format!("@m[(u64){k}]{op};")),
-        1 => (e(), e()).prop_map(|(k, v)| format!("@e[(u32){k} & 7] = (u64){v};")),
+        1 => (e(), e()).prop_map(|(k, v)| format!("@e[(u32)({k} & 7)] = (u64){v};")),
         1 => e().prop_map(|k| format!("delete(@m, (u64){k});")),
         1 => e().prop_map(|v| format!("@plain = (s64){v};")),
         1 => e().prop_map(|k| format!("@count[(u8){k}] = count();")),

@@ -106,7 +106,11 @@ impl Graph {
             graph.edges.extend((0..Reg::FIXED).filter(|b| *b != a).map(|b| (a, b)));
         }
         let mut live = LiveSet { list: Vec::new(), place: vec![u32::MAX; count] };
-        for (block, out) in func.blocks.iter().zip(live_out) {
+        let mut edge_moves = usize::MAX;
+        for (b, (block, out)) in func.blocks.iter().zip(live_out).enumerate() {
+            if b == func.first_edge {
+                edge_moves = graph.moves.len();
+            }
             graph.scan(block, out, &mut live)?;
         }
         for (cost, temp) in graph.cost.iter_mut().zip(temps) {
@@ -117,8 +121,11 @@ impl Graph {
         for reg in Reg::FIXED..func.regs {
             graph.enlist(reg);
         }
-        // The last in is the first out: copies early in the function, which bring arguments, are looked at last.
-        graph.work = (0..graph.moves.len()).rev().filter_map(|m| u32::try_from(m).ok()).collect();
+        let edge_moves = edge_moves.min(graph.moves.len());
+        // The last in is the first out. A copy on the edge of a branch costs a jump, too, so those are looked at first.
+        let (inner, edges) = (0..edge_moves, edge_moves..graph.moves.len());
+        let order = inner.rev().chain(edges);
+        graph.work = order.filter_map(|m| u32::try_from(m).ok()).collect();
         Ok(graph)
     }
 

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 const MAX_PAIRS: usize = 1 << 22;
 
 /// By block: the virtual registers that are live at its end, ascending.
-pub(super) fn live_out(func: &MachineFunc) -> Result<Vec<Vec<Reg>>, TooComplex> {
+pub(in super::super) fn live_out(func: &MachineFunc) -> Result<Vec<Vec<Reg>>, TooComplex> {
     let count = func.blocks.len();
     let mut preds = vec![Vec::new(); count];
     let mut exposed = vec![Vec::new(); func.regs as usize];

@@ -1,13 +1,15 @@
 //! The back end against a direct interpreter of the IR: what is compiled for any version computes the same.
 
-#[path = "backend/build.rs"]
 mod build;
-#[path = "backend/eval.rs"]
 mod eval;
-#[path = "backend/machine.rs"]
 mod machine;
-#[path = "backend/random.rs"]
+mod kernel;
+mod limits;
+mod passes;
 mod random;
+mod shapes;
+#[path = "../support/mod.rs"]
+mod support;
 
 use build::Build;
 use proptest::prelude::*;
@@ -31,11 +33,24 @@ fn compile_module(module: Module, cpu: Cpu) -> Function {
 }
 
 fn show(insns: &[Insn]) -> String {
-    let line = |(i, insn): (usize, &Insn)| {
-        let Insn { code, dst, src, off, imm } = insn;
-        format!("{i:4}: {code:02x} r{dst} r{src} {off} {imm}\n")
-    };
-    insns.iter().enumerate().map(line).collect()
+    let texts = ubpfc::isa::print::instructions(insns);
+    texts.map(|(at, text)| format!("{at:4}: {text}\n")).collect()
+}
+
+/// One that any kernel runs: it fetches nothing and calls nothing.
+fn check_elsewhere(func: &Func) -> Result<(), TestCaseError> {
+    let expected = eval::eval(func).ok_or_else(|| TestCaseError::reject("it runs for too long"))?;
+    for cpu in CPUS {
+        let insns = machine::relocate(&compile_one(func, cpu));
+        if let Some(got) = kernel::run_in_rbpf(&insns) {
+            prop_assert_eq!(got, expected, "rbpf, {:?}\n{}\n{}", cpu, func, show(&insns));
+        }
+        if let Some(got) = kernel::run_in_kernel(&insns) {
+            let got = got.map_err(|log| TestCaseError::fail(format!("{log}\n{}", show(&insns))))?;
+            prop_assert_eq!(got, expected as u32, "{:?}\n{}\n{}", cpu, func, show(&insns));
+        }
+    }
+    Ok(())
 }
 
 fn check(func: &Func) -> Result<(), TestCaseError> {
@@ -50,37 +65,13 @@ fn check(func: &Func) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { ..ProptestConfig::default() })]
-
     #[test]
     fn compiled_functions_compute_what_the_ir_says(data in prop::collection::vec(any::<u32>(), 0..600)) {
         check(&random::func(&data, true))?;
     }
-}
-#[test]
-fn zz_stats() {
-    let mut seed = 88172645463325252u64;
-    let (mut none, mut spilled, mut slots, mut ops) = (0, 0, 0, 0);
-    for _ in 0..500 {
-        let data: Vec<u32> = (0..600)
-            .map(|_| {
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                (seed >> 16) as u32
-            })
-            .collect();
-        let f = random::func(&data, true);
-        ops += f.blocks.iter().map(|(_, b)| b.insts.len()).sum::<usize>();
-        if eval::eval(&f).is_none() {
-            none += 1;
-            continue;
-        }
-        let c = compile_one(&f, Cpu::V3);
-        slots += c.insns.len();
-        if c.frame_bytes > 32 {
-            spilled += 1;
-        }
+
+    #[test]
+    fn the_kernel_and_rbpf_agree(data in prop::collection::vec(any::<u32>(), 0..400)) {
+        check_elsewhere(&random::func(&data, false))?;
     }
-    eprintln!("none {none} spilled {spilled} slots {slots} ops {ops}");
 }
