@@ -22,8 +22,8 @@ mod visit;
 use crate::sema::hir::MapId;
 use crate::source::Span;
 pub use helper::Helper;
-pub use print::print;
 use la_arena::{Arena, Idx};
+pub use print::print;
 use reloc::{AccessId, CoreReloc};
 use smol_str::SmolStr;
 

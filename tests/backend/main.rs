@@ -2,10 +2,9 @@
 
 mod build;
 mod eval;
-mod machine;
 mod kernel;
 mod limits;
-mod passes;
+mod machine;
 mod random;
 mod shapes;
 #[path = "../support/mod.rs"]

@@ -162,13 +162,15 @@ fn linear_bucket(value: i64, min: i64, max: i64, step: u64) -> u32 {
         return 0;
     }
     let top = (i128::from(max) - i128::from(min) + i128::from(step) - 1) / i128::from(step);
-    let bucket = if value >= max { top } else { (i128::from(value) - i128::from(min)) / i128::from(step) };
+    let bucket =
+        if value >= max { top } else { (i128::from(value) - i128::from(min)) / i128::from(step) };
     u32::try_from(bucket + 1).expect("few buckets")
 }
 
 impl Machine<'_> {
     fn local(&mut self, id: LocalId) -> &mut Value {
-        let index = self.ids.locals.iter().position(|(l, _)| l == id).expect("a local of this program");
+        let index =
+            self.ids.locals.iter().position(|(l, _)| l == id).expect("a local of this program");
         &mut self.locals[index]
     }
 
@@ -255,7 +257,8 @@ impl Machine<'_> {
         let output = &self.hir.outputs[id];
         let (offsets, size, _) = members(self.hir, &[&[Ty::U64], output.args.as_slice()].concat());
         let mut record = vec![0; size];
-        let index = self.hir.outputs.iter().position(|(o, _)| o == id).expect("an output of this script");
+        let index =
+            self.hir.outputs.iter().position(|(o, _)| o == id).expect("an output of this script");
         record[..4].copy_from_slice(&u32::try_from(index).unwrap().to_le_bytes());
         for ((arg, ty), offset) in args.iter().zip(&output.args).zip(&offsets[1..]) {
             let bytes = self.bytes(arg, ty);
@@ -290,7 +293,8 @@ impl Machine<'_> {
         if map.key.is_empty() {
             bytes.clear();
         }
-        if map.key.is_empty() && !matches!(map.value, MapValue::Agg(Agg::Hist | Agg::Lhist { .. })) {
+        if map.key.is_empty() && !matches!(map.value, MapValue::Agg(Agg::Hist | Agg::Lhist { .. }))
+        {
             bytes = vec![0; 4];
         }
         bytes
@@ -439,7 +443,8 @@ impl Machine<'_> {
             ExprKind::MemEq { left, right, negate } => {
                 let strings = matches!((&left.ty, &right.ty), (Ty::Str(_), Ty::Str(_)));
                 let (a, b) = (self.expr(left).mem(), self.expr(right).mem());
-                let equal = if strings && a.len() != b.len() { text(&a) == text(&b) } else { a == b };
+                let equal =
+                    if strings && a.len() != b.len() { text(&a) == text(&b) } else { a == b };
                 flag(equal != *negate)
             }
             ExprKind::LogAnd(a, b) => flag(self.expr(a).int() != 0 && self.expr(b).int() != 0),
@@ -623,7 +628,9 @@ impl Machine<'_> {
         let image = self.input.image;
         match &expr.kind {
             KExprKind::Const(_) => true,
-            KExprKind::Enumerator { enum_name, name } => image.enumerator(enum_name, name).is_some(),
+            KExprKind::Enumerator { enum_name, name } => {
+                image.enumerator(enum_name, name).is_some()
+            }
             KExprKind::Unary(_, x) | KExprKind::Convert(_, x) => self.applies(x, &Ty::U64),
             KExprKind::Binary(_, a, b) => self.applies(a, &Ty::U64) && self.applies(b, &Ty::U64),
             KExprKind::Path(path) => path.hops.iter().all(|hop| {

@@ -145,7 +145,8 @@ impl KernelImage {
         for step in steps {
             at = match (step, &at.ty) {
                 (KStep::Member(name), KTy::Struct(owner)) => {
-                    let member = self.structs.get(owner)?.1.iter().find(|m| m.name == name.as_str())?;
+                    let member =
+                        self.structs.get(owner)?.1.iter().find(|m| m.name == name.as_str())?;
                     Place { bit: at.bit + member.bit, width: member.width, ty: member.ty.clone() }
                 }
                 (KStep::Index(i), KTy::Array(elem, len)) if i < len => {
@@ -197,7 +198,9 @@ impl KernelImage {
     /// The value of an integer, bool, enum, pointer or bitfield in the object at `base`; 0 where there is no memory.
     pub fn value(&self, base: u64, place: &Place) -> u64 {
         let (offset, size) = self.unit(place);
-        let Some(bytes) = self.read(base.wrapping_add(offset.into()), size as usize) else { return 0 };
+        let Some(bytes) = self.read(base.wrapping_add(offset.into()), size as usize) else {
+            return 0;
+        };
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);
         let width = if place.width == 0 { size * 8 } else { place.width };
@@ -251,7 +254,9 @@ fn steps(path: &str) -> Vec<KStep> {
     for part in path.split('.') {
         let (name, indices) = part.split_at(part.find('[').unwrap_or(part.len()));
         steps.push(KStep::Member(name.into()));
-        steps.extend(indices.split(['[', ']']).filter(|t| !t.is_empty()).map(|i| KStep::Index(number(i))));
+        steps.extend(
+            indices.split(['[', ']']).filter(|t| !t.is_empty()).map(|i| KStep::Index(number(i))),
+        );
     }
     steps
 }

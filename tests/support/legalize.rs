@@ -100,7 +100,9 @@ fn expand(i: Insn, at: usize, out: &mut Vec<Out>, emulated: &mut Vec<Insn>) -> R
             out.push(restore(result, 4));
         }
     } else if class == op::JMP && operation == op::CALL && i.src != 0 {
-        return Err(format!("slot {at} calls a function of the object, which this machine does not do"));
+        return Err(format!(
+            "slot {at} calls a function of the object, which this machine does not do"
+        ));
     } else {
         out.push((i, None));
     }
@@ -123,10 +125,8 @@ fn registers(out: &mut Vec<Out>) {
 
 /// A 64-bit comparison with a negative immediate, which rbpf does not extend for the unsigned ones.
 fn negative_unsigned(i: Insn) -> bool {
-    let unsigned = matches!(
-        i.code & op::OP_MASK,
-        op::JEQ | op::JNE | op::JGT | op::JGE | op::JLT | op::JLE
-    );
+    let unsigned =
+        matches!(i.code & op::OP_MASK, op::JEQ | op::JNE | op::JGT | op::JGE | op::JLT | op::JLE);
     unsigned && i.code & op::SRC_MASK == op::K && i.imm < 0
 }
 

@@ -18,14 +18,21 @@ pub const CALLBACK_BASE: u64 = 0x6300_0000_0000;
 pub const POISON: i32 = 0x0bad_2310;
 
 /// The function's slots with everything filled in. `rodata` is the address that constants have been put at.
-pub fn relocate(hir: &Hir, code: &Code, function: &Function, input: &Input, rodata: u64) -> Vec<Insn> {
+pub fn relocate(
+    hir: &Hir,
+    code: &Code,
+    function: &Function,
+    input: &Input,
+    rodata: u64,
+) -> Vec<Insn> {
     let mut insns = function.insns.clone();
     for reloc in &function.relocs {
         let at = reloc.insn.0 as usize;
         match &reloc.kind {
             RelocKind::Map(MapTarget::Ring) => wide(&mut insns, at, RING),
             RelocKind::Map(MapTarget::Map(id)) => {
-                let index = hir.maps.iter().position(|(m, _)| m == *id).expect("a map of this script");
+                let index =
+                    hir.maps.iter().position(|(m, _)| m == *id).expect("a map of this script");
                 wide(&mut insns, at, MAP_BASE + index as u64);
             }
             RelocKind::Rodata(offset) => wide(&mut insns, at, rodata + u64::from(*offset)),
@@ -45,20 +52,35 @@ fn wide(insns: &mut [Insn], at: usize, value: u64) {
     insns[at + 1].imm = i32::from_le_bytes(high.try_into().expect("four"));
 }
 
-fn core(hir: &Hir, code: &Code, insns: &mut [Insn], at: usize, question: &CoreReloc, input: &Input) {
+fn core(
+    hir: &Hir,
+    code: &Code,
+    insns: &mut [Insn],
+    at: usize,
+    question: &CoreReloc,
+    input: &Input,
+) {
     let answer = answer(hir, &code.accesses, question, input);
     let insn = &mut insns[at];
     let class = insn.code & op::CLASS_MASK;
     let Some(value) = answer else { return poison(insns, at) };
     match class {
         op::LD => wide(insns, at, value.cast_unsigned()),
-        op::ALU | op::ALU64 => insn.imm = i32::try_from(value).expect("an answer fits an immediate"),
+        op::ALU | op::ALU64 => {
+            insn.imm = i32::try_from(value).expect("an answer fits an immediate")
+        }
         op::LDX | op::ST | op::STX => {
             let CoreReloc::Field(access, FieldQuestion::ByteOffset) = question else {
                 panic!("only an offset is patched into a load: {question:?}");
             };
-            match resized(*insn, &code.accesses.get(*access).leaf, size_of(input.image, &code.accesses, *access)) {
-                Some(code) => *insn = Insn { code, off: i16::try_from(value).expect("a near field"), ..*insn },
+            match resized(
+                *insn,
+                &code.accesses.get(*access).leaf,
+                size_of(input.image, &code.accesses, *access),
+            ) {
+                Some(code) => {
+                    *insn = Insn { code, off: i16::try_from(value).expect("a near field"), ..*insn }
+                }
                 None => poison(insns, at),
             }
         }
@@ -95,7 +117,12 @@ fn answer(hir: &Hir, accesses: &Accesses, question: &CoreReloc, input: &Input) -
 
 type AccessId = ubpfc::ir::reloc::AccessId;
 
-fn field(image: &KernelImage, accesses: &Accesses, id: AccessId, question: FieldQuestion) -> Option<i64> {
+fn field(
+    image: &KernelImage,
+    accesses: &Accesses,
+    id: AccessId,
+    question: FieldQuestion,
+) -> Option<i64> {
     let access = accesses.get(id);
     let place = image
         .find(&access.root, &access.steps)

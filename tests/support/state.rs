@@ -123,7 +123,9 @@ pub fn entry_size(hir: &Hir, map: &Map) -> (usize, usize) {
         MapValue::Plain(Ty::Int(_)) => 8,
         MapValue::Plain(ty) => size_align(hir, ty).0,
         MapValue::Agg(Agg::Count | Agg::Sum { .. } | Agg::Hist | Agg::Lhist { .. }) => 8,
-        MapValue::Agg(Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. }) => 16,
+        MapValue::Agg(Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. }) => {
+            16
+        }
     };
     (members(hir, &key_types(map)).1, value)
 }

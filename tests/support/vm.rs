@@ -55,7 +55,13 @@ fn with<T>(f: impl FnOnce(&mut Machine) -> T) -> T {
 }
 
 /// Runs one program.
-pub fn run(hir: &Hir, code: &Code, index: usize, input: &Input, state: &mut State) -> Result<(), String> {
+pub fn run(
+    hir: &Hir,
+    code: &Code,
+    index: usize,
+    input: &Input,
+    state: &mut State,
+) -> Result<(), String> {
     let function = &code.programs[index];
     let rodata = rodata(code, input);
     let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
@@ -187,7 +193,8 @@ fn enter(frame: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 /// Calls a function for each entry: it is code of the object, so the machine is not held meanwhile.
 fn for_each(map: u64, callback: u64, context: u64, _: u64, _: u64) -> u64 {
     let (code, entries) = with(|m| {
-        let code = m.callbacks[usize::try_from(callback - CALLBACK_BASE).expect("a callback")].clone();
+        let code =
+            m.callbacks[usize::try_from(callback - CALLBACK_BASE).expect("a callback")].clone();
         let index = m.map(map);
         let entries: Vec<(Vec<u8>, u64)> = m.maps[index].clone().into_iter().collect();
         (code, entries)
@@ -195,7 +202,8 @@ fn for_each(map: u64, callback: u64, context: u64, _: u64, _: u64) -> u64 {
     let mut calls = 0;
     for (key, value) in entries {
         let key_at = with(|m| m.place(&key));
-        let words: Vec<u8> = [map, key_at, value, context].iter().flat_map(|w| w.to_le_bytes()).collect();
+        let words: Vec<u8> =
+            [map, key_at, value, context].iter().flat_map(|w| w.to_le_bytes()).collect();
         with(|m| m.readable.push(range(&words)));
         let result = execute(&code, 4, &words);
         with(|m| m.readable.pop());
