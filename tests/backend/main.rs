@@ -2,6 +2,7 @@
 
 mod build;
 mod eval;
+mod invalid;
 mod kernel;
 mod limits;
 mod machine;

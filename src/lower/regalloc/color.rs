@@ -138,7 +138,9 @@ impl Graph {
     ) -> Result<(), TooComplex> {
         let weight = 10u64.pow(block.depth.min(4));
         live.clear();
-        out.iter().for_each(|r| live.insert(*r));
+        for reg in out {
+            live.insert(*reg);
+        }
         block.term.each_use(|r| {
             self.cost[r.ix()] += weight;
             live.insert(r);
