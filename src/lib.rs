@@ -1,6 +1,8 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
+pub mod cli;
 pub mod diag;
+pub mod driver;
 pub mod ir;
 pub mod isa;
 pub mod lower;
@@ -9,3 +11,4 @@ pub mod sema;
 pub mod source;
 pub mod syntax;
 pub mod target;
+pub mod uapi;

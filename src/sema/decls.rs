@@ -3,10 +3,19 @@
 //! In: the items of every file. Out: [`Decls`], which the bodies of probes are analyzed against. Invariant: every declaration that is in a table is whole; one that was
 //! refused is there with [`Ty::Error`](super::types::Ty::Error) in its place, so that its uses are not reported again.
 
+mod collect;
+mod order;
+mod settings;
+mod structs;
+mod tracepoints;
+mod values;
+
+pub use collect::collect;
+
 use super::hir::{Arg, EnumId, Hir, MapKind, MirrorId, ParamId, PrototypeId, StructId};
 use super::types::Ty;
 use crate::source::Span;
-use crate::syntax::ast::Name;
+use crate::syntax::ast::{Name, TypeExpr};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
@@ -20,6 +29,9 @@ pub struct Decls {
     pub hir: Hir,
     /// Names of types, as `struct NAME`, `enum NAME` or a bare name reach them.
     pub types: Table<TypeDecl>,
+    /// What paths may take for granted of kernel structs. They have a namespace of their own: what the library's paths go through is no concern of
+    /// a script's structs.
+    pub kernel: Table<KernelStruct>,
     /// What a bare name in an expression stands for.
     pub values: Table<ValueDecl>,
     /// User tracepoints by their names after `user:`.
@@ -30,6 +42,34 @@ pub struct Decls {
     pub prototypes: Table<Vec<PrototypeId>>,
     /// Settings of `config` blocks.
     pub config: Config,
+}
+
+impl Decls {
+    /// The mirror of that name.
+    pub fn mirror(&self, name: &str) -> Option<MirrorId> {
+        match self.types.get(name) {
+            Some(TypeDecl::Mirror(id)) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// What `kernel struct` declarations say of a kernel struct; several of one struct add up.
+#[derive(Clone, Debug, Default)]
+pub struct KernelStruct {
+    /// Members by name, those of anonymous structs and unions among them.
+    pub members: Table<KernelMember>,
+}
+
+/// A member of a [`KernelStruct`].
+#[derive(Clone, Debug)]
+pub struct KernelMember {
+    /// Its type, as written.
+    pub ty: TypeExpr,
+    /// The width of a bitfield.
+    pub bits: Option<u8>,
+    /// The declaration.
+    pub span: Span,
 }
 
 /// A declared type.

@@ -1,9 +1,9 @@
 // A stock loader: whatever libbpf makes of an object, and nothing that knows who compiled it.
 //
-//     loader OBJECT [SECONDS]
+//     loader OBJECT              attach what can be attached, print "ready", wait until standard input ends, detach
+//     loader OBJECT PROGRAM [RODATA]    run PROGRAM once in the kernel, by BPF_PROG_TEST_RUN on processor 0, with RODATA (in hex) as the constants
 //
-// Opens, loads and attaches OBJECT, prints "ready", waits until standard input ends (or SECONDS have passed), detaches, and prints what it finds as JSON, one object a
-// line: {"program":NAME,"attached":BOOL}, {"map":NAME,"key":HEX,"values":[HEX,…]} with one value for each possible processor in per-CPU maps, and
+// Then prints what it finds as JSON, one object a line: {"program":NAME,"attached":BOOL}, {"map":NAME,"key":HEX,"values":[HEX,…]} with one value for each possible processor in per-CPU maps, and
 // {"ring":NAME,"record":HEX}. Programs that libbpf cannot attach by itself are loaded and left alone.
 
 #include <bpf/bpf.h>
@@ -90,40 +90,90 @@ static int attach(struct bpf_program *program, struct bpf_link **link)
 	return *link ? 0 : -errno;
 }
 
-int main(int argc, char **argv)
+/* Sets the constants from hex. */
+static int set_rodata(struct bpf_object *object, const char *digits)
 {
-	int timeout = argc > 2 ? atoi(argv[2]) * 1000 : -1, count = 0, error;
-	struct bpf_link *links[MAX_PROGRAMS] = {};
-	struct pollfd input = { .fd = 0, .events = POLLIN };
-	struct bpf_program *program;
-	struct bpf_object *object;
+	size_t size = strlen(digits) / 2;
+	unsigned char *bytes = calloc(1, size + 1);
 	struct bpf_map *map;
+	int error = -ENOENT;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: loader OBJECT [SECONDS]\n");
-		return 2;
+	for (size_t i = 0; i < size; i++)
+		sscanf(digits + 2 * i, "%2hhx", &bytes[i]);
+	bpf_object__for_each_map(map, object) {
+		if (strstr(bpf_map__name(map), ".rodata"))
+			error = bpf_map__set_initial_value(map, bytes, size);
 	}
-	object = bpf_object__open_file(argv[1], NULL);
-	if (!object || bpf_object__load(object)) {
-		fprintf(stderr, "%s: libbpf cannot load it: %s\n", argv[1], strerror(errno));
-		return 1;
-	}
+	free(bytes);
+	return error;
+}
+
+static int run_once(struct bpf_object *object, const char *name)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
+	__u64 args[12] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args),
+		    .flags = BPF_F_TEST_RUN_ON_CPU);
+
+	return program ? bpf_prog_test_run_opts(bpf_program__fd(program), &opts) : -ENOENT;
+}
+
+static int attach_all(struct bpf_object *object, struct bpf_link **links)
+{
+	struct bpf_program *program;
+	int count = 0, error;
+
 	bpf_object__for_each_program(program, object) {
 		if (count == MAX_PROGRAMS)
 			break;
 		error = attach(program, &links[count]);
 		if (error) {
 			fprintf(stderr, "%s: cannot attach: %s\n", bpf_program__name(program), strerror(-error));
-			return 1;
+			return error;
 		}
 		printf("{\"program\":\"%s\",\"attached\":%s}\n", bpf_program__name(program),
 		       links[count] ? "true" : "false");
 		count++;
 	}
-	puts("ready");
-	fflush(stdout);
-	poll(&input, 1, timeout);
-	for (int i = 0; i < count; i++)
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct bpf_link *links[MAX_PROGRAMS] = {};
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+	struct bpf_object *object;
+	struct bpf_map *map;
+	int error;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: loader OBJECT [PROGRAM [RODATA]]\n");
+		return 2;
+	}
+	object = bpf_object__open_file(argv[1], NULL);
+	error = object ? 0 : -errno;
+	if (!error && argc > 3)
+		error = set_rodata(object, argv[3]);
+	if (!error)
+		error = bpf_object__load(object);
+	if (error) {
+		fprintf(stderr, "%s: libbpf cannot load it: %s\n", argv[1], strerror(-error));
+		return 1;
+	}
+	if (argc > 2) {
+		error = run_once(object, argv[2]);
+		if (error)
+			fprintf(stderr, "%s: cannot run: %s\n", argv[2], strerror(-error));
+	} else {
+		error = attach_all(object, links);
+		puts("ready");
+		fflush(stdout);
+		if (!error)
+			poll(&input, 1, -1);
+	}
+	if (error)
+		return 1;
+	for (int i = 0; i < MAX_PROGRAMS; i++)
 		bpf_link__destroy(links[i]);
 	bpf_object__for_each_map(map, object) {
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)

@@ -11,7 +11,7 @@ mod refused;
 mod support;
 mod tools;
 
-use ubpfc::object::print::{print_code, print_relocs};
+use ubpfc::object::{print_code, print_relocs};
 use ubpfc::target::Endian;
 
 #[test]

@@ -723,7 +723,7 @@ impl Machine<'_> {
 /// Whether what the kernel has converts by value to what the field is.
 fn converts(leaf: &KLeaf, kernel: &KTy, field: &Ty) -> bool {
     match (leaf, kernel) {
-        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. } | KTy::Enum { .. }) => true,
+        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. } | KTy::Enum(_)) => true,
         (KLeaf::Ptr(_), KTy::Ptr) | (KLeaf::Struct(_), KTy::Struct(_)) => true,
         (KLeaf::Chars(_), KTy::Array(elem, _)) => matches!(**elem, KTy::Int { bytes: 1, .. }),
         (KLeaf::Ints(..), KTy::Array(elem, len)) => {

@@ -14,8 +14,8 @@ use ubpfc::sema::hir::KStep;
 pub enum KTy {
     /// An integer or bool.
     Int { bytes: u32, signed: bool },
-    /// An enum.
-    Enum { name: String, bytes: u32 },
+    /// An enum of that name.
+    Enum(String),
     /// A pointer.
     Ptr,
     /// An array.
@@ -93,7 +93,7 @@ impl KernelImage {
                         }
                         None => (number(place) * 8, 0),
                     };
-                    let member = Member { name: name.into(), bit, width, ty: image.ty(ty) };
+                    let member = Member { name: name.into(), bit, width, ty: parse_ty(ty) };
                     image.structs.get_mut(current.as_ref().unwrap()).unwrap().1.push(member);
                 }
                 _ => panic!("not a line of a layout: {line}"),
@@ -102,27 +102,11 @@ impl KernelImage {
         image
     }
 
-    fn ty(&self, text: &str) -> KTy {
-        if let Some((elem, len)) = text.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
-            return KTy::Array(self.ty(elem).into(), number(len));
-        }
-        if let Some(name) = text.strip_prefix("enum:") {
-            return KTy::Enum { name: name.into(), bytes: self.enums[name].0 };
-        }
-        if let Some(name) = text.strip_prefix('=') {
-            return KTy::Struct(name.into());
-        }
-        match text {
-            "bool" => KTy::Int { bytes: 1, signed: false },
-            text if text.starts_with('*') => KTy::Ptr,
-            text => KTy::Int { bytes: number(&text[1..]) / 8, signed: text.starts_with('s') },
-        }
-    }
-
     /// The size of a type in bytes.
     pub fn size(&self, ty: &KTy) -> u32 {
         match ty {
-            KTy::Int { bytes, .. } | KTy::Enum { bytes, .. } => *bytes,
+            KTy::Int { bytes, .. } => *bytes,
+            KTy::Enum(name) => self.enums[name].0,
             KTy::Ptr => 8,
             KTy::Array(elem, len) => self.size(elem) * len,
             KTy::Struct(name) => self.structs[name].0,
@@ -245,6 +229,24 @@ impl KernelImage {
         for (i, byte) in text.bytes().enumerate() {
             self.set(base, root, &format!("{path}[{i}]"), byte.into());
         }
+    }
+}
+
+/// A type as a layout writes it.
+fn parse_ty(text: &str) -> KTy {
+    if let Some((elem, len)) = text.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
+        return KTy::Array(parse_ty(elem).into(), number(len));
+    }
+    if let Some(name) = text.strip_prefix("enum:") {
+        return KTy::Enum(name.into());
+    }
+    if let Some(name) = text.strip_prefix('=') {
+        return KTy::Struct(name.into());
+    }
+    match text {
+        "bool" => KTy::Int { bytes: 1, signed: false },
+        text if text.starts_with('*') => KTy::Ptr,
+        text => KTy::Int { bytes: number(&text[1..]) / 8, signed: text.starts_with('s') },
     }
 }
 

@@ -7,8 +7,11 @@
 #![expect(clippy::disallowed_methods, reason = "the environment says what may not be skipped")]
 
 pub mod eval;
+pub mod generate;
 pub mod image;
+pub mod kernel;
 pub mod legalize;
+pub mod pipeline;
 pub mod relocate;
 pub mod state;
 pub mod vm;

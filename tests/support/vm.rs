@@ -63,7 +63,7 @@ pub fn run(
     state: &mut State,
 ) -> Result<(), String> {
     let function = &code.programs[index];
-    let rodata = rodata(code, input);
+    let rodata = rodata(code, &input.params);
     let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
     context.resize(12 * 8, 0);
     let machine = Machine {
@@ -106,10 +106,10 @@ fn range(bytes: &[u8]) -> Range<u64> {
 }
 
 /// The constants, with the parameters that the loader sets.
-fn rodata(code: &Code, input: &Input) -> Vec<u8> {
+pub fn rodata(code: &Code, params: &BTreeMap<String, ConstValue>) -> Vec<u8> {
     let mut bytes = code.rodata.bytes.clone();
     for var in &code.rodata.vars {
-        let Some(value) = input.params.get(var.name.as_str()) else { continue };
+        let Some(value) = params.get(var.name.as_str()) else { continue };
         let at = var.offset as usize..(var.offset + var.size) as usize;
         match value {
             ConstValue::Int(n) => bytes[at].copy_from_slice(&n.to_le_bytes()[..var.size as usize]),

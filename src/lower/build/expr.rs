@@ -2,9 +2,9 @@
 //!
 //! In: an expression of the HIR. Out: a value, extended to 64 bits from its type; or, of a condition, the two ways on from it.
 
-use super::Program;
 use super::func::{Fact, Join};
 use super::memory::Place;
+use super::{Program, layout};
 use crate::ir::reloc::CoreReloc;
 use crate::ir::{BinOp, CmpOp, Cond, Helper, Op, Space, ValueId, Width};
 use crate::ir::{MapTarget, Off};
@@ -79,7 +79,10 @@ impl<'h> Program<'_, 'h> {
                 let right = self.scalar(right);
                 self.binary(*op, left, right)
             }
-            ExprKind::MemEq { .. } | ExprKind::LogAnd(..) | ExprKind::LogOr(..) => self.truth(expr),
+            ExprKind::MemEq { .. }
+            | ExprKind::LogAnd(..)
+            | ExprKind::LogOr(..)
+            | ExprKind::HasKey(_) => self.truth(expr),
             ExprKind::Cond(cond, then, otherwise) => {
                 let (mut yes, mut no, mut done) = (Join::new(), Join::new(), Join::new());
                 self.cond(cond, &mut yes, &mut no);
@@ -93,11 +96,6 @@ impl<'h> Program<'_, 'h> {
                 self.f.enter(done)[0]
             }
             ExprKind::Convert(value) => self.conversion(value, &expr.ty),
-            ExprKind::HasKey(entry) => {
-                let found = self.lookup(entry);
-                let cond = self.f.cond_number(CmpOp::Ne, found, 0);
-                self.f.value(Op::Cmp(cond))
-            }
             ExprKind::Len(map) => self.len(*map),
             ExprKind::MapStep { entry, delta, postfix } => self.map_step(entry, *delta, *postfix),
             ExprKind::LocalStep { local, delta, postfix } => {
@@ -145,6 +143,16 @@ impl<'h> Program<'_, 'h> {
                 let (equal, differ) = if *negate { (no, yes) } else { (yes, no) };
                 self.mem_eq(left, right, differ);
                 self.f.jump(equal, Vec::new());
+            }
+            ExprKind::HasKey(entry) => {
+                self.present(entry, no);
+                self.f.jump(yes, Vec::new());
+            }
+            ExprKind::MapGet(entry) => {
+                let place = self.present(entry, no);
+                let value = self.load_int(place, self.int_of(&layout::stored(&expr.ty)));
+                let cond = self.f.cond_number(CmpOp::Ne, value, 0);
+                self.f.branch(cond, yes, no);
             }
             ExprKind::Binary(op, left, right) => match operator(*op) {
                 Operator::Comparison(op) => {
@@ -224,7 +232,13 @@ impl<'h> Program<'_, 'h> {
         if from == to || wider || to.bits == 64 {
             return value;
         }
-        self.f.value(Op::Ext { value, bits: to.bits, signed: to.signed })
+        self.extended(value, to)
+    }
+
+    /// The low bits of a value, extended.
+    fn extended(&mut self, value: ValueId, IntTy { bits, signed }: IntTy) -> ValueId {
+        let op = Op::Ext { value, bits, signed };
+        self.f.remembered(Fact::Ext(value, bits, signed), |f| f.value(op))
     }
 
     fn enumerator_of(&mut self, id: EnumId, index: u32) -> ValueId {
@@ -302,7 +316,7 @@ impl<'h> Program<'_, 'h> {
         if int.bits == 64 {
             return value;
         }
-        self.f.value(Op::Ext { value, bits: int.bits, signed: int.signed })
+        self.extended(value, int)
     }
 
     fn builtin(&mut self, builtin: Builtin) -> ValueId {
@@ -333,8 +347,7 @@ impl<'h> Program<'_, 'h> {
         if upper {
             self.f.bin_number(BinOp::ShrU, both, 32)
         } else {
-            let IntTy { bits, signed } = IntTy::U32;
-            self.f.value(Op::Ext { value: both, bits, signed })
+            self.extended(both, IntTy::U32)
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ir::{
     BinOp, Block, BlockId, CmpOp, Cond, Func, Helper, Inst, Op, Slot, SlotId, Target, Term, Value,
     ValueId, Width,
 };
-use crate::sema::hir::{LocalId, MirrorId};
+use crate::sema::hir::{LocalId, MapId, MirrorId};
 use crate::source::Span;
 use la_arena::Arena;
 use smol_str::SmolStr;
@@ -29,8 +29,12 @@ pub(super) enum Fact {
     UidGid,
     /// A number.
     Const(u64),
+    /// A value cut to so many bits and extended again, as signed or not.
+    Ext(ValueId, u8, bool),
     /// A field of a mirror at a pointer; and whether it was read directly.
     Field(ValueId, MirrorId, u32, bool),
+    /// The address of the value of a key, which is not null: as long as the map is not changed.
+    Entry(MapId, SlotId),
 }
 
 /// How many facts are worth remembering besides variables: a bound on the work at branches.
@@ -188,9 +192,23 @@ impl FuncBuilder {
         }
     }
 
+    /// Forgets where the entries of a map are, or of all maps.
+    pub(super) fn forget_entries(&mut self, changed: Option<MapId>) {
+        let stays = |fact: &Fact| match fact {
+            Fact::Entry(map, _) => changed.is_some_and(|changed| changed != *map),
+            _ => true,
+        };
+        self.env.values.retain(|fact, _| stays(fact));
+    }
+
     /// A slot that holds this value and nothing else.
     pub(super) fn key_slot(&self, value: ValueId, width: Width) -> Option<SlotId> {
         self.env.keys.get(&(value, width)).copied()
+    }
+
+    /// Whether a slot holds a key and nothing else.
+    pub(super) fn is_key(&self, slot: SlotId) -> bool {
+        self.env.keys.values().any(|key| *key == slot)
     }
 
     /// Remembers that a slot, which is never written again, holds this value.
@@ -274,6 +292,8 @@ impl FuncBuilder {
         values: &[ValueId],
         assigned: &[LocalId],
     ) -> (Header, Vec<ValueId>) {
+        // A later round may come here after the body has changed them.
+        self.forget_entries(None);
         let known = |local: &&LocalId| self.get(Fact::Local(**local)).is_some();
         let carried: Vec<LocalId> = assigned.iter().filter(known).copied().collect();
         let mut args = values.to_vec();

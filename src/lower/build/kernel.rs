@@ -213,7 +213,8 @@ impl Program<'_, '_> {
                 self.probe_u64(address)
             }
             KLeaf::Struct(_) => {
-                let object = self.checked(KernelPtr { check: true, ..object }, null);
+                // A probe fails by itself where it starts from null; an address must be told.
+                let object = self.checked(KernelPtr { check: !object.known, ..object }, null);
                 self.member_address(hop, local, object.value)
             }
             // Text and arrays are no scalars: their address stands for them.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: keys and values handed to helpers are written in full, padding too; a value's pointer is compared with null before use.
 
-use super::func::Join;
+use super::func::{Fact, Join};
 use super::kernel::Text;
 use super::memory::Place;
 use super::{Program, key_fields, layout};
@@ -31,10 +31,24 @@ pub(super) fn is_array(kind: MapKind) -> bool {
 }
 
 impl<'h> Program<'_, 'h> {
-    /// The address of an entry's value, or null.
-    pub(super) fn lookup(&mut self, entry: &'h MapRef) -> ValueId {
+    /// Goes on where there is such an entry, otherwise to `missing`. Out: its value.
+    pub(super) fn present(&mut self, entry: &'h MapRef, missing: &mut Join) -> Place {
         let key = self.key(entry);
-        self.lookup_key(entry.map, key)
+        // Only a slot that is written once stands for its key.
+        let slot = key.as_slot().filter(|slot| self.f.is_key(*slot));
+        let fact = slot.map(|slot| Fact::Entry(entry.map, slot));
+        if let Some(found) = fact.and_then(|fact| self.f.get(fact)) {
+            return Place::pointer(found, Space::Shared);
+        }
+        let found = self.lookup_key(entry.map, key);
+        let cond = self.f.cond_number(CmpOp::Eq, found, 0);
+        let mut there = Join::new();
+        self.f.branch(cond, missing, &mut there);
+        self.f.enter(there);
+        if let Some(fact) = fact {
+            self.f.remember(fact, found);
+        }
+        Place::pointer(found, Space::Shared)
     }
 
     /// The address of the value of a key, or null.
@@ -45,11 +59,12 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// Puts a value under a key. Out: 0 if it did.
-    pub(super) fn update(&mut self, map: MapId, key: Place, value: Place, flags: u64) -> ValueId {
-        let map = self.f.value(Op::MapAddr(MapTarget::Map(map)));
+    pub(super) fn update(&mut self, id: MapId, key: Place, value: Place, flags: u64) -> ValueId {
+        let map = self.f.value(Op::MapAddr(MapTarget::Map(id)));
         let key = self.address(key);
         let value = self.address(value);
         let flags = self.f.number(flags);
+        self.f.forget_entries(Some(id));
         self.f.call(Helper::MapUpdate, vec![map, key, value, flags])
     }
 
@@ -112,6 +127,7 @@ impl<'h> Program<'_, 'h> {
         if !is_array(map.kind) {
             let map = self.f.value(Op::MapAddr(MapTarget::Map(entry.map)));
             let key = self.address(key);
+            self.f.forget_entries(Some(entry.map));
             self.f.call(Helper::MapDelete, vec![map, key]);
             return;
         }

@@ -49,6 +49,14 @@ impl Place {
         Place { off: self.off.saturating_add(off), ..self }
     }
 
+    /// The slot that it is the beginning of.
+    pub(super) fn as_slot(self) -> Option<SlotId> {
+        match self.base {
+            Base::Slot(slot) if self.off == 0 => Some(slot),
+            Base::Slot(_) | Base::Rodata | Base::Pointer(..) => None,
+        }
+    }
+
     /// What memory it is in.
     pub(super) fn space(self) -> Space {
         match self.base {

@@ -41,7 +41,7 @@ impl<'h> Program<'_, 'h> {
                 None => self.write(arg, to.at(*offset), Text::Raw),
                 Some(Early::Scalar(value)) => self.store_scalar(to.at(*offset), &arg.ty, *value),
                 Some(Early::Memory(from)) => {
-                    self.copy(to.at(*offset), *from, self.size_of(&arg.ty))
+                    self.copy(to.at(*offset), *from, self.size_of(&arg.ty));
                 }
             }
             end = offset.saturating_add(self.size_of(&arg.ty));

@@ -6,7 +6,7 @@ use super::Program;
 use super::func::Join;
 use super::kernel::Text;
 use super::memory::Place;
-use crate::ir::{BinOp, CmpOp, Helper, Space, ValueId, Width};
+use crate::ir::{BinOp, CmpOp, Helper, ValueId, Width};
 use crate::sema::hir::{Builtin, Expr, ExprKind, LocalId};
 use crate::sema::layout::{self, Fields};
 use crate::sema::types::Ty;
@@ -66,17 +66,15 @@ impl<'h> Program<'_, 'h> {
                 }
             }
             ExprKind::MapGet(entry) => {
-                let found = self.lookup(entry);
-                let (mut missing, mut present) = (Join::new(), Join::new());
-                let cond = self.f.cond_number(CmpOp::Eq, found, 0);
-                self.f.branch(cond, &mut missing, &mut present);
-                let mut done = Join::new();
-                self.f.enter(present);
-                self.copy(to, Place::pointer(found, Space::Shared), size);
+                let (mut missing, mut done) = (Join::new(), Join::new());
+                let found = self.present(entry, &mut missing);
+                self.copy(to, found, size);
                 self.f.jump(&mut done, Vec::new());
-                self.f.enter(missing);
-                self.clear(to, size);
-                self.f.jump(&mut done, Vec::new());
+                if !missing.is_empty() {
+                    self.f.enter(missing);
+                    self.clear(to, size);
+                    self.f.jump(&mut done, Vec::new());
+                }
                 self.f.enter(done);
             }
             ExprKind::Aggregate(parts) => self.write_parts(parts, &expr.ty, to, text),
@@ -212,17 +210,18 @@ impl<'h> Program<'_, 'h> {
             let place = self.place_of(whole).at(offset);
             return self.load_int(place, int);
         };
-        let found = self.lookup(entry);
         let zero = self.f.number(0);
-        let (mut done, mut present) = (Join::new(), Join::new());
-        let cond = self.f.cond_number(CmpOp::Eq, found, 0);
-        self.f.branch_with(cond, &mut done, vec![zero], &mut present, Vec::new());
-        self.f.enter(present);
+        let (mut missing, mut done) = (Join::new(), Join::new());
+        let found = self.present(entry, &mut missing);
         // A map keeps an integer wider than its type may be; a part of a tuple is kept as it is.
         let whole_value = std::ptr::eq(whole, expr);
         let int = if whole_value { self.int_of(&layout::stored(&expr.ty)) } else { int };
-        let value = self.load_int(Place::pointer(found, Space::Shared).at(offset), int);
+        let value = self.load_int(found.at(offset), int);
         self.f.jump(&mut done, vec![value]);
+        if !missing.is_empty() {
+            self.f.enter(missing);
+            self.f.jump(&mut done, vec![zero]);
+        }
         self.f.enter(done)[0]
     }
 

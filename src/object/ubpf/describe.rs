@@ -163,7 +163,7 @@ impl Describer<'_> {
             kind: kind_name(map.kind).into(),
             max_entries: map.max_entries,
             key: key_fields,
-            key_size: layout::size_align(self.hir, &key).0,
+            key_size: layout::of(self.hir, &key).size,
             bucket_offset: offsets.last().copied().filter(|_| bucket),
             value: self.map_value(&map.value),
             value_size: layout::map_value_size(self.hir, map),

@@ -1,0 +1,184 @@
+//! Programs: every probe of a script → one program for each of its specs.
+//!
+//! In: the declarations and the parsed files. Out: the whole HIR. All bodies are walked until the maps' types no longer change; the walk after that is
+//! the one whose HIR and findings count.
+
+use super::body::{Body, Pass};
+use super::decls::Decls;
+use super::finish;
+use super::hir::{Hir, Map, Output, ParamId, Program, Stmt};
+use super::imports::LoadedFile;
+use super::maps::Maps;
+use super::probe::{self, Place};
+use crate::diag::{Code, Diagnostic, Diags};
+use crate::source::{Origin, Sources, Span};
+use crate::syntax::ast::{ItemKind, Probe};
+use indexmap::IndexMap;
+use la_arena::Arena;
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+
+/// The most walks over all bodies while types are looked for. Each but the last tells something new, and a chain of maps that are each read before
+/// they are written takes one a link.
+const MAX_WALKS: usize = 64;
+
+/// What one walk over all bodies gives.
+struct Walk {
+    programs: Vec<Program>,
+    outputs: Arena<Output>,
+    diags: Diags,
+    runner_only: IndexMap<&'static str, Span, FxBuildHasher>,
+    used_params: FxHashSet<ParamId>,
+}
+
+/// The HIR of all probes.
+pub(super) fn analyze(
+    sources: &Sources,
+    decls: Decls,
+    files: &[LoadedFile],
+    diags: &mut Diags,
+) -> Hir {
+    let probes = places(&decls, files, diags);
+    let mut maps = Maps::default();
+    for _ in 0..MAX_WALKS {
+        maps.changed = false;
+        let _ = walk(sources, &decls, &probes, &mut maps, true);
+        if !maps.changed {
+            break;
+        }
+    }
+    maps.frozen = true;
+    let walk = walk(sources, &decls, &probes, &mut maps, false);
+    diags.extend(walk.diags);
+    let (finished, findings) = finish::finish(&maps, &decls, sources);
+    diags.extend(findings);
+    if !diags.has_errors() {
+        tell_runner(&walk.runner_only, diags);
+    }
+    tell_unused_params(sources, &decls, &walk.used_params, diags);
+    whole(decls, finished, walk.outputs, walk.programs)
+}
+
+fn whole(decls: Decls, maps: Arena<Map>, outputs: Arena<Output>, programs: Vec<Program>) -> Hir {
+    Hir { maps, outputs, programs, ring_bytes: decls.config.ring_bytes, ..decls.hir }
+}
+
+/// The probes whose specs name a place, each with its programs' names.
+fn places<'f>(
+    decls: &Decls,
+    files: &'f [LoadedFile],
+    diags: &mut Diags,
+) -> Vec<(&'f Probe, Span, Place)> {
+    let mut found = Vec::new();
+    let mut taken: FxHashMap<String, u32> = FxHashMap::default();
+    for item in files.iter().flat_map(|file| &file.parsed.file.items) {
+        let ItemKind::Probe(probe) = &item.kind else { continue };
+        for spec in &probe.specs {
+            if diags.is_full() {
+                return found;
+            }
+            match probe::resolve(decls, spec) {
+                Ok(mut place) => {
+                    place.name = unique(&place.name, &mut taken);
+                    found.push((probe, spec.span, place));
+                }
+                Err(diagnostic) => diags.push(*diagnostic),
+            }
+        }
+    }
+    found
+}
+
+/// A C identifier that no program has yet: the name, or with `_2` and so on.
+fn unique(name: &str, taken: &mut FxHashMap<String, u32>) -> String {
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let mut candidate = name.clone();
+    while taken.contains_key(&candidate) {
+        let number = taken.entry(name.clone()).or_insert(1);
+        *number += 1;
+        candidate = format!("{name}_{number}");
+    }
+    taken.insert(candidate.clone(), 1);
+    candidate
+}
+
+fn walk(
+    sources: &Sources,
+    decls: &Decls,
+    probes: &[(&Probe, Span, Place)],
+    maps: &mut Maps,
+    inferring: bool,
+) -> Walk {
+    let mut pass = Pass {
+        sources,
+        decls,
+        maps,
+        outputs: Arena::new(),
+        output_at: FxHashMap::default(),
+        diags: Diags::new(),
+        inferring,
+        runner_only: IndexMap::default(),
+        used_params: FxHashSet::default(),
+    };
+    let programs =
+        probes.iter().map(|(probe, span, place)| program(&mut pass, probe, *span, place)).collect();
+    Walk {
+        programs,
+        outputs: pass.outputs,
+        diags: pass.diags,
+        runner_only: pass.runner_only,
+        used_params: pass.used_params,
+    }
+}
+
+fn program(pass: &mut Pass<'_>, probe: &Probe, span: Span, place: &Place) -> Program {
+    if let Some(construct) = place.runner_only {
+        pass.runner_only.entry(construct).or_insert(span);
+    }
+    let mut body = Body::new(pass, &place.args, place.class.clone());
+    let mut stmts: Vec<Stmt> = body.run(probe);
+    if let Some(guard) = &place.guard {
+        stmts = guard.around(body.hir(), stmts, span);
+    }
+    Program {
+        name: place.name.as_str().into(),
+        attach: place.attach.clone(),
+        class: body.class,
+        locals: body.locals,
+        body: stmts,
+        span,
+    }
+}
+
+/// W1002, once a script: what a stock loader would leave undone.
+fn tell_runner(uses: &IndexMap<&'static str, Span, FxBuildHasher>, diags: &mut Diags) {
+    let Some((_, first)) = uses.first() else { return };
+    let names: Vec<&str> = uses.keys().copied().collect();
+    let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let mut diagnostic = Diagnostic::new(
+        Code::W1002,
+        *first,
+        format!("an object with {list} does less under a loader other than `ubpfc run`"),
+    )
+    .label("needs `ubpfc run`")
+    .note("a stock loader loads and attaches it, but runs no `begin`, `end` and `interval`, and prints nothing");
+    for (name, span) in uses.iter().skip(1) {
+        diagnostic = diagnostic.secondary(*span, format!("`{name}` likewise"));
+    }
+    diags.push(diagnostic);
+}
+
+fn tell_unused_params(
+    sources: &Sources,
+    decls: &Decls,
+    used: &FxHashSet<ParamId>,
+    diags: &mut Diags,
+) {
+    for (id, param) in decls.hir.params.iter() {
+        if used.contains(&id) || sources.file(param.span.file).origin != Origin::User {
+            continue;
+        }
+        let text = format!("`{}` is never used", param.name);
+        diags.push(Diagnostic::new(Code::W1003, param.span, text).label("declared here"));
+    }
+}

@@ -1,0 +1,58 @@
+//! The mirror library, embedded in the compiler.
+//!
+//! In: a name as `import "sched";` gives it. Out: the file's text. Invariant: the table is sorted by name and holds every `.ub` file of
+//! `uapi/`.
+
+use crate::sema::imports::{Found, Importer};
+use crate::source::{FileId, Origin, Sources};
+
+/// Name and text of every file.
+const FILES: &[(&str, &str)] = &[
+    ("sched", include_str!("../uapi/sched.ub")),
+    ("syscall", include_str!("../uapi/syscall.ub")),
+    ("task", include_str!("../uapi/task.ub")),
+];
+
+/// The names of the library's files, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// The text of a file of the library.
+pub fn text(name: &str) -> Option<&'static str> {
+    let at = FILES.binary_search_by(|(n, _)| (*n).cmp(name)).ok()?;
+    FILES.get(at).map(|(_, text)| *text)
+}
+
+/// Finds the library's files, and no others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library;
+
+impl Importer for Library {
+    fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
+        let text = text(path).ok_or("the library has no such file")?;
+        Ok(Found { name: format!("uapi/{path}.ub"), text: text.to_owned(), origin: Origin::Uapi })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_for_its_search() {
+        assert!(FILES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn the_table_holds_every_file_of_the_folder() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("uapi");
+        let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let mut stems: Vec<String> = entries
+            .filter(|path| path.extension().is_some_and(|e| e == "ub"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        stems.sort();
+        assert_eq!(stems, names().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,107 @@
+//! The whole front end on files: HIR and diagnostics as snapshots beside their inputs.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read their inputs, and fail by panicking"
+)]
+
+use std::path::Path;
+use ubpfc::diag::{Code, Diags, Format, Severity, render};
+use ubpfc::sema;
+use ubpfc::sema::hir::Hir;
+use ubpfc::source::{Origin, Sources};
+use ubpfc::uapi::Library;
+
+fn analyze(name: &str, text: &str) -> (Sources, Hir, Diags) {
+    let mut sources = Sources::new();
+    let root = sources.add(name, text, Origin::User);
+    let (hir, diags) = sema::analyze(&mut sources, root, &mut Library);
+    (sources, hir, diags)
+}
+
+/// Compares what `print` makes of every file with `NAME.KIND.snap` beside it.
+fn snapshots(glob: &str, kind: &str, print: impl Fn(&str, &str) -> String) {
+    insta::glob!("../testdata", glob, |path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(path.parent().unwrap());
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.remove_input_file();
+        settings.remove_snapshot_suffix();
+        let printed = print(name, &text);
+        settings.bind(|| insta::assert_snapshot!(format!("{name}.{kind}"), printed));
+    });
+}
+
+const HUMAN: Format = Format::Human { colour: false };
+
+#[test]
+fn hir() {
+    snapshots("hir/*.ub", "hir", |name, text| {
+        let (sources, hir, diags) = analyze(name, text);
+        assert!(!diags.has_errors(), "{}", render(&sources, &diags, HUMAN));
+        sema::print(&hir)
+    });
+}
+
+#[test]
+fn errors() {
+    snapshots("errors/{E0[1-9],W}*.ub", "diag", |name, text| {
+        let (sources, _, diags) = analyze(name, text);
+        let code = name.split('-').next().unwrap();
+        let shows = diags.sorted().iter().any(|d| d.code.as_str() == code);
+        let shown = render(&sources, &diags, HUMAN);
+        assert!(shows, "{name} does not show {code}:\n{shown}");
+        shown
+    });
+}
+
+/// Codes that another file than a script shows, or a script too large for a file.
+const NO_FILE: &[Code] = &[Code::E0008, Code::E0015];
+
+#[test]
+fn every_code_of_the_front_end_has_an_example() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors");
+    let files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|f| f.unwrap().file_name().into_string().unwrap())
+        .filter(|f| Path::new(f).extension() == Some("ub".as_ref()))
+        .collect();
+    let front_end = |code: &&Code| code.as_str() < "E0600" || code.severity() == Severity::Warning;
+    let missing: Vec<&str> = Code::ALL
+        .iter()
+        .filter(front_end)
+        .filter(|code| !NO_FILE.contains(code))
+        .map(|code| code.as_str())
+        .filter(|code| !files.iter().any(|f| f.starts_with(code)))
+        .collect();
+    assert!(missing.is_empty(), "without an example: {missing:?}");
+}
+
+#[test]
+fn a_chain_of_maps_that_are_read_before_they_are_written_is_followed_to_its_end() {
+    let links = (0..30).map(|i| format!("@m{i} = @m{};", i + 1)).collect::<String>();
+    let (sources, hir, diags) = analyze("chain.ub", &format!("begin {{ {links} @m30 = nsecs; }}"));
+    assert!(!diags.has_errors(), "{}", render(&sources, &diags, HUMAN));
+    assert!(sema::print(&hir).contains("map @m0: u64"));
+}
+
+#[test]
+fn a_script_that_stops_anywhere_gives_diagnostics_and_no_panic() {
+    for folder in ["testdata/hir", "testdata/errors"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            if file.extension() != Some("ub".as_ref()) {
+                continue;
+            }
+            for (end, _) in text.char_indices().step_by(11) {
+                let (_, hir, _) = analyze("cut.ub", &text[..end]);
+                let _ = sema::print(&hir);
+            }
+        }
+    }
+}
