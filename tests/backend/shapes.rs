@@ -61,9 +61,6 @@ fn switch() -> Build {
 #[test]
 fn a_record_of_four_loads_takes_as_many_slots_as_clang_needs() {
     let function = compile_one(switch());
-    for i in &function.insns {
-        eprintln!("{i:?}");
-    }
     assert_eq!(function.insns.len(), 21);
 }
 
