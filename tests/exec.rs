@@ -69,7 +69,9 @@ fn in_rbpf(script: &Script, code: &Code, input: &Input) -> Option<State> {
     let mut state = State::new(&script.hir);
     match vm::run(&script.hir, code, 0, input, &mut state) {
         Ok(()) => Some(state),
-        Err(error) if error.contains("leaves no room") || error.contains("too long for rbpf") => None,
+        Err(error) if error.contains("leaves no room") || error.contains("too long for rbpf") => {
+            None
+        }
         Err(error) => panic!("{error}"),
     }
 }
@@ -79,14 +81,22 @@ fn state_of(script: &Script, dump: &Dump) -> State {
     let mut state = State { maps: Vec::new(), records: dump.records.clone() };
     for (_, map) in script.hir.maps.iter() {
         let entries = dump.maps.get(map.name.as_str()).map_or(&[][..], Vec::as_slice);
-        let entries = entries.iter().filter(|(_, values)| !is_array(map) || values[0].iter().any(|b| *b != 0));
+        let entries = entries
+            .iter()
+            .filter(|(_, values)| !is_array(map) || values[0].iter().any(|b| *b != 0));
         state.maps.push(entries.map(|(key, values)| (key.clone(), values[0].clone())).collect());
     }
     state
 }
 
 /// The script run in the kernel.
-fn in_kernel(dir: &Path, script: &Script, code: &Code, cpu: Cpu, params: &Params) -> Result<State, String> {
+fn in_kernel(
+    dir: &Path,
+    script: &Script,
+    code: &Code,
+    cpu: Cpu,
+    params: &Params,
+) -> Result<State, String> {
     let path = dir.join("test.o");
     std::fs::write(&path, script.object(code, cpu)).unwrap();
     let rodata = vm::rodata(code, params);
@@ -99,13 +109,15 @@ fn for_scripts(count: u32, check: impl Fn(&Script, &str, &Params) -> Result<(), 
     let default = ProptestConfig::default();
     let fixed = default.cases == 256;
     let cases = if fixed { count } else { default.cases };
-    let config = ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..default };
+    let config =
+        ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..default };
     let mut runner = match fixed {
         true => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
         false => TestRunner::new(config),
     };
     let result = runner.run(&(generate::script(), params()), |(text, params)| {
-        let script = Script::new(&text).map_err(|told| TestCaseError::fail(format!("{told}\n{text}")))?;
+        let script =
+            Script::new(&text).map_err(|told| TestCaseError::fail(format!("{told}\n{text}")))?;
         check(&script, &text, &params)
     });
     result.unwrap_or_else(|e| panic!("{e}"));

@@ -267,7 +267,9 @@ tracepoint user:switch(struct task_struct_user *prev) = tracepoint sched:sched_s
 
 #[test]
 fn a_direct_load_of_another_width_is_refused_and_not_guessed() {
-    let script = format!("struct task_struct_user {{ int shrunk; }}; {SWITCH} user:switch {{ @x = args.prev.shrunk; }}");
+    let script = format!(
+        "struct task_struct_user {{ int shrunk; }}; {SWITCH} user:switch {{ @x = args.prev.shrunk; }}"
+    );
     let error = run_over_new(&script).unwrap_err();
     assert!(error.contains("0xbad2310"), "{error}");
 }
@@ -275,7 +277,9 @@ fn a_direct_load_of_another_width_is_refused_and_not_guessed() {
 #[test]
 #[ignore = "no local type is an enum yet, so that loaders find no such field"]
 fn a_field_that_the_kernel_has_as_an_enum_is_read() {
-    let script = format!("struct task_struct_user {{ u32 coloured; }}; {SWITCH} user:switch {{ @x = args.prev.coloured; }}");
+    let script = format!(
+        "struct task_struct_user {{ u32 coloured; }}; {SWITCH} user:switch {{ @x = args.prev.coloured; }}"
+    );
     let state = run_over_new(&script).unwrap();
     assert_eq!(state.maps[0].values().next().map(|v| v[0]), Some(12));
 }

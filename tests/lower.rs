@@ -8,9 +8,9 @@
 
 use ubpfc::diag::{Format, render};
 use ubpfc::ir::{print, verify};
+use ubpfc::sema::imports::Library;
 use ubpfc::source::{Origin, Sources};
 use ubpfc::target::{Cpu, Endian, Target};
-use ubpfc::uapi::Library;
 use ubpfc::{lower, sema};
 
 /// The optimised IR; what is built is valid for every target and compiles for every instruction set.
