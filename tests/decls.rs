@@ -1,6 +1,10 @@
 //! Declarations: what is understood of every kind, as snapshots beside their inputs; and the library, which must be free of mistakes.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read their inputs, and fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read their inputs, and fail by panicking"
+)]
 
 use std::fmt::Write;
 use ubpfc::diag::{Format, render};
@@ -37,17 +41,30 @@ fn print(decls: &Decls) -> String {
             match &e.value {
                 EnumeratorValue::Const(value) => writeln!(w, "  {} = {value}", e.name).unwrap(),
                 EnumeratorValue::Kernel { names, optional } => {
-                    writeln!(w, "  {}{} = {}", e.name, if *optional { "?" } else { "" }, names.join(" else ")).unwrap();
+                    writeln!(
+                        w,
+                        "  {}{} = {}",
+                        e.name,
+                        if *optional { "?" } else { "" },
+                        names.join(" else ")
+                    )
+                    .unwrap();
                 }
             }
         }
     }
     for (_, m) in hir.mirrors.iter() {
-        writeln!(w, "mirror {} of {} size {} align {} locked {}", m.name, m.kernel, m.size, m.align, m.locked).unwrap();
+        writeln!(
+            w,
+            "mirror {} of {} size {} align {} locked {}",
+            m.name, m.kernel, m.size, m.align, m.locked
+        )
+        .unwrap();
         m.fields.iter().for_each(|f| w.push_str(&field(hir, f)));
     }
     for (_, p) in hir.params.iter() {
-        writeln!(w, "param {}: {} = {:?} {:?}", p.name, show::ty(hir, &p.ty), p.default, p.doc).unwrap();
+        writeln!(w, "param {}: {} = {:?} {:?}", p.name, show::ty(hir, &p.ty), p.default, p.doc)
+            .unwrap();
     }
     for (name, value) in &decls.values {
         if let ValueDecl::Const { ty, value, .. } = value {
@@ -64,10 +81,23 @@ fn print(decls: &Decls) -> String {
                 .arg
                 .places
                 .iter()
-                .map(|p| format!("{:?} in {:?}", p.index, p.prototypes.iter().map(|i| i.into_raw().into_u32()).collect::<Vec<_>>()))
+                .map(|p| {
+                    format!(
+                        "{:?} in {:?}",
+                        p.index,
+                        p.prototypes.iter().map(|i| i.into_raw().into_u32()).collect::<Vec<_>>()
+                    )
+                })
                 .collect();
             let nullable = if arg.arg.nullable { "?" } else { "" };
-            writeln!(w, "  {} {}{nullable}: {}", show::ty(hir, &arg.ty), arg.name, places.join(", ")).unwrap();
+            writeln!(
+                w,
+                "  {} {}{nullable}: {}",
+                show::ty(hir, &arg.ty),
+                arg.name,
+                places.join(", ")
+            )
+            .unwrap();
         }
     }
     writeln!(w, "{:?}", decls.config).unwrap();
@@ -78,7 +108,13 @@ fn field(hir: &Hir, f: &MirrorField) -> String {
     let optional = if f.optional { "?" } else { "" };
     let alternatives: Vec<String> = f.alternatives.iter().map(text).collect();
     let doc = f.doc.as_deref().map(|d| format!("  // {d}")).unwrap_or_default();
-    format!("  {:4} {} {}{optional} = {}{doc}\n", f.offset, show::ty(hir, &f.ty), f.name, alternatives.join(" else "))
+    format!(
+        "  {:4} {} {}{optional} = {}{doc}\n",
+        f.offset,
+        show::ty(hir, &f.ty),
+        f.name,
+        alternatives.join(" else ")
+    )
 }
 
 #[test]
@@ -127,5 +163,7 @@ fn what_a_script_declares_does_not_change_the_library() {
 fn a_long_chain_of_declarations_is_followed_to_its_end() {
     let links: String = (0..20_000).map(|i| format!("const C{i} = C{} + 1;\n", i + 1)).collect();
     let decls = collect("chain.ub", &format!("{links}const C20000 = 0;"));
-    assert!(matches!(decls.values.get("C0"), Some(ValueDecl::Const { value, .. }) if *value == ubpfc::sema::hir::ConstValue::Int(20_000)));
+    assert!(
+        matches!(decls.values.get("C0"), Some(ValueDecl::Const { value, .. }) if *value == ubpfc::sema::hir::ConstValue::Int(20_000))
+    );
 }

@@ -60,7 +60,7 @@ fn errors() {
 }
 
 /// Codes that another file than a script shows, or a script too large for a file.
-const NO_FILE: &[Code] = &[Code::E0008, Code::E0015];
+const NO_FILE: &[Code] = &[Code::E0008, Code::E0015, Code::E0104, Code::E0105];
 
 #[test]
 fn every_code_of_the_front_end_has_an_example() {

@@ -18,12 +18,20 @@ pub fn eval(decls: &Decls, e: &Expr, diags: &mut Diags) -> Option<(Ty, ConstValu
 }
 
 /// The value of a constant expression that is to be of type `ty`; `place`, such as "`N`", is what it is for.
-pub fn eval_as(decls: &Decls, e: &Expr, ty: &Ty, place: &str, diags: &mut Diags) -> Option<ConstValue> {
+pub fn eval_as(
+    decls: &Decls,
+    e: &Expr,
+    ty: &Ty,
+    place: &str,
+    diags: &mut Diags,
+) -> Option<ConstValue> {
     let (found, value) = eval(decls, e, diags)?;
     let problem = match (ty, &value) {
         (Ty::Error, _) => return None,
         (Ty::Str(len), ConstValue::Str(text)) if text.len() <= *len as usize => return Some(value),
-        (Ty::Str(len), ConstValue::Str(text)) => format!("the text has {} bytes; {place} holds {len}", text.len()),
+        (Ty::Str(len), ConstValue::Str(text)) => {
+            format!("the text has {} bytes; {place} holds {len}", text.len())
+        }
         (Ty::Int(to), ConstValue::Int(number)) if int_of(&found).is_some() => {
             let number = signed_value(&found, *number);
             if join::fits(number, *to) {
@@ -82,7 +90,9 @@ fn boolean(value: u64) -> Value {
 impl Evaluator<'_> {
     fn eval(&mut self, e: &Expr) -> Option<Value> {
         match &e.kind {
-            ExprKind::Int(value) | ExprKind::Duration(value) => Some(int(literal_type(*value), *value)),
+            ExprKind::Int(value) | ExprKind::Duration(value) => {
+                Some(int(literal_type(*value), *value))
+            }
             ExprKind::Bool(value) => Some(boolean(u64::from(*value))),
             ExprKind::Str(text) => {
                 let len = u32::try_from(text.len() + 1).unwrap_or(u32::MAX);
@@ -105,7 +115,10 @@ impl Evaluator<'_> {
             }
             ExprKind::Offsetof(ty, path) => self.offsetof(ty, path, e.span),
             ExprKind::Error => None,
-            ExprKind::Call { callee, .. } => self.not_constant(e.span, &format!("`{}` is computed when a program runs", callee.name)),
+            ExprKind::Call { callee, .. } => self.not_constant(
+                e.span,
+                &format!("`{}` is computed when a program runs", callee.name),
+            ),
             ExprKind::Local(_)
             | ExprKind::Map { .. }
             | ExprKind::Field { .. }
@@ -115,7 +128,9 @@ impl Evaluator<'_> {
             | ExprKind::Step { .. }
             | ExprKind::SizeofExpr(_)
             | ExprKind::Type(_)
-            | ExprKind::Block(..) => self.not_constant(e.span, "this is computed when a program runs"),
+            | ExprKind::Block(..) => {
+                self.not_constant(e.span, "this is computed when a program runs")
+            }
         }
     }
 
@@ -134,14 +149,22 @@ impl Evaluator<'_> {
             Some(ValueDecl::Enumerator(id, index)) => {
                 let decl = &self.decls.hir.enums[*id];
                 match decl.enumerators.get(*index as usize).map(|e| &e.value) {
-                    Some(EnumeratorValue::Const(value)) => Some((Ty::Enum(*id), ConstValue::Int(*value))),
-                    _ => self.not_constant(span, "the kernel that the program is loaded into gives its number"),
+                    Some(EnumeratorValue::Const(value)) => {
+                        Some((Ty::Enum(*id), ConstValue::Int(*value)))
+                    }
+                    _ => self.not_constant(
+                        span,
+                        "the kernel that the program is loaded into gives its number",
+                    ),
                 }
             }
-            Some(ValueDecl::Param(_)) => self.not_constant(span, "a parameter is set when the program is loaded"),
+            Some(ValueDecl::Param(_)) => {
+                self.not_constant(span, "a parameter is set when the program is loaded")
+            }
             Some(ValueDecl::Error) => None,
             None => {
-                let mut diagnostic = Diagnostic::new(Code::E0107, span, format!("unknown constant `{name}`"));
+                let mut diagnostic =
+                    Diagnostic::new(Code::E0107, span, format!("unknown constant `{name}`"));
                 if let Some(near) = nearest(name, self.decls.values.keys().map(Name::as_str)) {
                     diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
                 }
@@ -154,28 +177,30 @@ impl Evaluator<'_> {
     /// A value that an operator works on.
     fn number(&mut self, e: &Expr) -> Option<(IntTy, u64)> {
         let (ty, value) = self.eval(e)?;
-        match (int_of(&ty), value) {
-            (Some(int), ConstValue::Int(value)) => Some((int, value)),
-            _ => {
-                let found = show::ty(&self.decls.hir, &ty);
-                self.diags.push(
-                    Diagnostic::new(Code::E0205, e.span, "operators work on numbers")
-                        .label(format!("expected a number, found `{found}`")),
-                );
-                None
-            }
+        if let (Some(int), ConstValue::Int(value)) = (int_of(&ty), value) {
+            return Some((int, value));
         }
+        let found = show::ty(&self.decls.hir, &ty);
+        self.diags.push(
+            Diagnostic::new(Code::E0205, e.span, "operators work on numbers")
+                .label(format!("expected a number, found `{found}`")),
+        );
+        None
     }
 
     fn unary(&mut self, op: UnaryOp, operand: &Expr, span: Span) -> Option<Value> {
         let (ty, value) = match op {
-            UnaryOp::Deref | UnaryOp::AddrOf => return self.not_constant(span, "this needs an address"),
+            UnaryOp::Deref | UnaryOp::AddrOf => {
+                return self.not_constant(span, "this needs an address");
+            }
             UnaryOp::Neg | UnaryOp::Not | UnaryOp::BitNot => self.number(operand)?,
         };
         Some(match op {
             UnaryOp::Not => boolean(fold::unary(UnOp::LogNot, value)),
             UnaryOp::BitNot => int(arith::widened(ty), fold::unary(UnOp::Not, value)),
-            UnaryOp::Neg | UnaryOp::Deref | UnaryOp::AddrOf => int(IntTy::S64, fold::unary(UnOp::Neg, value)),
+            UnaryOp::Neg | UnaryOp::Deref | UnaryOp::AddrOf => {
+                int(IntTy::S64, fold::unary(UnOp::Neg, value))
+            }
         })
     }
 
@@ -183,7 +208,8 @@ impl Evaluator<'_> {
         let (left, right) = (self.number(left), self.number(right));
         let ((lt, lv), (rt, rv)) = (left?, right?);
         let Some(meaning) = arith::meaning(op, lt, rt) else {
-            let holds = if op == BinaryOp::LogAnd { lv != 0 && rv != 0 } else { lv != 0 || rv != 0 };
+            let holds =
+                if op == BinaryOp::LogAnd { lv != 0 && rv != 0 } else { lv != 0 || rv != 0 };
             return Some(boolean(u64::from(holds)));
         };
         if matches!(op, BinaryOp::Div | BinaryOp::Rem) && rv == 0 {
@@ -225,7 +251,8 @@ impl Evaluator<'_> {
                 return None;
             }
             let Some((member, ty)) = self.member(&at, name) else {
-                let message = format!("`{}` has no member `{}`", show::ty(&self.decls.hir, &at), name.name);
+                let message =
+                    format!("`{}` has no member `{}`", show::ty(&self.decls.hir, &at), name.name);
                 self.diags.push(Diagnostic::new(Code::E0305, name.span, message));
                 return None;
             };

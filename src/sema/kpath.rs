@@ -9,7 +9,7 @@ mod place;
 pub mod show;
 
 use super::decls::{Decls, ValueDecl};
-use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KPath, KThen, UnOp};
+use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KLeaf, KPath, KThen, UnOp};
 use super::types::{IntTy, Ty};
 use super::{arith, consteval, fold, typeexpr, unbuilt};
 use crate::diag::{Code, Diagnostic, Diags};
@@ -32,7 +32,13 @@ pub struct Field<'a> {
 }
 
 /// The value of the kernel's member of that name.
-pub fn member(decls: &Decls, sources: &Sources, field: &Field<'_>, name: &Ident, diags: &mut Diags) -> Option<KExpr> {
+pub fn member(
+    decls: &Decls,
+    sources: &Sources,
+    field: &Field<'_>,
+    name: &Ident,
+    diags: &mut Diags,
+) -> Option<KExpr> {
     let mut lower = Lower { decls, sources, field, diags };
     let place = lower.root(&name.name, name.span);
     let value = lower.read(place, Want::Field)?;
@@ -40,7 +46,13 @@ pub fn member(decls: &Decls, sources: &Sources, field: &Field<'_>, name: &Ident,
 }
 
 /// One alternative: the value of `e`.
-pub fn alternative(decls: &Decls, sources: &Sources, field: &Field<'_>, e: &Expr, diags: &mut Diags) -> Option<KExpr> {
+pub fn alternative(
+    decls: &Decls,
+    sources: &Sources,
+    field: &Field<'_>,
+    e: &Expr,
+    diags: &mut Diags,
+) -> Option<KExpr> {
     let mut lower = Lower { decls, sources, field, diags };
     let value = match field.ty {
         Ty::Int(_) | Ty::Bool | Ty::Enum(_) => lower.value(e, Want::Field)?,
@@ -71,17 +83,20 @@ struct Lower<'a> {
 impl Lower<'_> {
     /// A field's value from a whole alternative: a bool is 0 or 1, whatever the kernel keeps.
     fn finish(&self, value: KExpr) -> KExpr {
-        let one_bit = matches!(&value.kind, KExprKind::Path(KPath { leaf: super::hir::KLeaf::Bits { width: 1, .. }, .. }));
-        if *self.field.ty == Ty::Bool && !one_bit { is_not_zero(value) } else { value }
+        if *self.field.ty == Ty::Bool { is_not_zero(value) } else { value }
     }
 
     /// The value of an expression of scalars.
     fn value(&mut self, e: &Expr, want: Want) -> Option<KExpr> {
         let span = e.span;
         match &e.kind {
-            ExprKind::Int(value) | ExprKind::Duration(value) => Some(number(*value, consteval::literal_type(*value), span)),
+            ExprKind::Int(value) | ExprKind::Duration(value) => {
+                Some(number(*value, consteval::literal_type(*value), span))
+            }
             ExprKind::Bool(value) => Some(number(u64::from(*value), IntTy::S64, span)),
-            ExprKind::Name(name) if self.constant(name).is_some() => self.named_constant(name, span),
+            ExprKind::Name(name) if self.constant(name).is_some() => {
+                self.named_constant(name, span)
+            }
             ExprKind::Name(_) | ExprKind::Field { .. } | ExprKind::Index { .. } => {
                 let place = self.place(e)?;
                 self.read(place, want)
@@ -155,20 +170,26 @@ impl Lower<'_> {
             ValueDecl::Error => return Some(found),
         };
         let origin = |span: Span| self.sources.file(span.file).origin;
-        (origin(declared) == Origin::Uapi || origin(self.field.span) == Origin::User).then_some(found)
+        (origin(declared) == Origin::Uapi || origin(self.field.span) == Origin::User)
+            .then_some(found)
     }
 
     fn named_constant(&mut self, name: &Name, span: Span) -> Option<KExpr> {
         match self.constant(name)?.clone() {
             ValueDecl::Const { ty, value, .. } => self.const_value(&ty, &value, span),
-            ValueDecl::Param(_) => self.refuse(span, "a parameter of the script is not the kernel's"),
+            ValueDecl::Param(_) => {
+                self.refuse(span, "a parameter of the script is not the kernel's")
+            }
             ValueDecl::Error => None,
             ValueDecl::Enumerator(id, index) => {
                 let decl = &self.decls.hir.enums[id];
                 match decl.enumerators.get(index as usize).map(|e| &e.value)? {
                     EnumeratorValue::Const(value) => Some(number(*value, IntTy::S64, span)),
                     EnumeratorValue::Kernel { names, optional: false } if names.len() == 1 => {
-                        let kind = KExprKind::Enumerator { enum_name: decl.kernel.clone()?, name: names.first()?.clone() };
+                        let kind = KExprKind::Enumerator {
+                            enum_name: decl.kernel.clone()?,
+                            name: names.first()?.clone(),
+                        };
                         Some(KExpr { kind, ty: Ty::S64, span })
                     }
                     EnumeratorValue::Kernel { .. } => {
@@ -204,7 +225,9 @@ impl Lower<'_> {
         match to {
             Ty::Int(int) => Some(match value.kind {
                 KExprKind::Const(value) => number(fold::convert(value, int), int, span),
-                _ => KExpr { kind: KExprKind::Convert(int, Box::new(value)), ty: Ty::Int(int), span },
+                _ => {
+                    KExpr { kind: KExprKind::Convert(int, Box::new(value)), ty: Ty::Int(int), span }
+                }
             }),
             Ty::Bool => Some(KExpr { span, ..is_not_zero(value) }),
             Ty::Error => None,
@@ -251,10 +274,15 @@ impl Lower<'_> {
                 let shifted = apply(BinOp::ShrU, word, index, IntTy::S64, span);
                 Some(apply(BinOp::And, shifted, number(1, IntTy::S64, span), IntTy::S64, span))
             }
-            ("bit", _) => self.refuse(span, "`bit` takes a word and the number of a bit: `bit(flags, 3)`"),
+            ("bit", _) => {
+                self.refuse(span, "`bit` takes a word and the number of a bit: `bit(flags, 3)`")
+            }
             ("container_of", _) => self.unbuilt("`container_of` in a mirror", span),
             ("has", _) => self.unbuilt("`has` in a mirror", span),
-            _ => self.refuse(callee.span, "the functions of mirrors are `bit(word, n)` and `container_of`"),
+            _ => self.refuse(
+                callee.span,
+                "the functions of mirrors are `bit(word, n)` and `container_of`",
+            ),
         }
     }
 
@@ -274,7 +302,25 @@ fn number(value: u64, int: IntTy, span: Span) -> KExpr {
     KExpr { kind: KExprKind::Const(value), ty: Ty::Int(int), span }
 }
 
+/// Whether a value is 0 or 1 already.
+fn is_truth(value: &KExpr) -> bool {
+    match &value.kind {
+        KExprKind::Const(value) => *value <= 1,
+        KExprKind::Unary(op, _) => *op == UnOp::LogNot,
+        KExprKind::Binary(BinOp::And, left, right) => is_truth(left) || is_truth(right),
+        KExprKind::Binary(BinOp::Or | BinOp::Xor, left, right) => is_truth(left) && is_truth(right),
+        KExprKind::Binary(op, ..) => {
+            matches!(op, BinOp::Eq | BinOp::Ne | BinOp::LtU | BinOp::LeU | BinOp::LtS | BinOp::LeS)
+        }
+        KExprKind::Path(KPath { leaf: KLeaf::Bits { width: 1, word }, .. }) => !word.signed,
+        KExprKind::Path(_) | KExprKind::Enumerator { .. } | KExprKind::Convert(..) => false,
+    }
+}
+
 fn is_not_zero(value: KExpr) -> KExpr {
+    if is_truth(&value) {
+        return value;
+    }
     let span = value.span;
     apply(BinOp::Ne, value, number(0, IntTy::S64, span), IntTy::S64, span)
 }

@@ -146,7 +146,6 @@ mod tests {
 
 // SHIM
 
-
 /// The largest type, in bytes: what an instruction's offset can reach, and far more than a BPF program can hold at once.
 pub const MAX_SIZE: u32 = 1 << 15;
 
@@ -216,4 +215,3 @@ impl Packer {
 fn round_up(value: u32, align: u32) -> u32 {
     value.checked_next_multiple_of(align).unwrap_or(u32::MAX)
 }
-

@@ -8,7 +8,7 @@ use super::types::{IntTy, Pointee, Ty};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Name, number on x86_64, number on arm64 (`-` where it has none), arguments in C; tabs between.
+/// Name, number on `x86_64`, number on arm64 (`-` where it has none), arguments in C; tabs between.
 const TABLE: &str = include_str!("../../uapi/syscalls.tsv");
 
 /// A system call.
@@ -51,7 +51,12 @@ fn parse(row: &'static str) -> Option<Syscall> {
     let name = columns.next()?;
     let x86_64 = columns.next()?.parse().ok();
     let arm64 = columns.next()?.parse().ok();
-    let args = columns.next()?.split(", ").filter(|arg| !arg.is_empty()).map(argument).collect::<Option<_>>()?;
+    let args = columns
+        .next()?
+        .split(", ")
+        .filter(|arg| !arg.is_empty())
+        .map(argument)
+        .collect::<Option<_>>()?;
     Some(Syscall { name, x86_64, arm64, args })
 }
 
@@ -60,7 +65,8 @@ fn argument(text: &'static str) -> Option<(&'static str, Ty)> {
     let name_at = text.rfind([' ', '*'])? + 1;
     let (ty, name) = text.split_at_checked(name_at)?;
     let stars = ty.matches('*').count();
-    let base = ty.trim_end_matches(['*', ' ']).trim_end_matches(" *const").trim_start_matches("const ");
+    let base =
+        ty.trim_end_matches(['*', ' ']).trim_end_matches(" *const").trim_start_matches("const ");
     let ty = match (base, stars) {
         ("char", 1) => Ty::Ptr(Pointee::UserStr),
         ("char", 2) => user(Ty::Ptr(Pointee::UserStr)),
@@ -121,7 +127,10 @@ mod tests {
         let s32 = Ty::Int(IntTy::S32);
         let mode = Ty::Int(IntTy::U16);
         let filename = Ty::Ptr(Pointee::UserStr);
-        assert_eq!(openat.args, [("dfd", s32.clone()), ("filename", filename), ("flags", s32), ("mode", mode)]);
+        assert_eq!(
+            openat.args,
+            [("dfd", s32.clone()), ("filename", filename), ("flags", s32), ("mode", mode)]
+        );
         assert_eq!(find("open").unwrap().arm64, None);
         assert_eq!(find("fcntl").unwrap().arm64, Some(25));
         assert_eq!(find("cachestat").unwrap().arm64, Some(451));

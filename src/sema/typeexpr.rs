@@ -12,6 +12,7 @@ use super::types::{IntTy, Pointee, Ty};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::Span;
 use crate::syntax::ast::{Expr, Name, TypeExpr, TypeExprKind};
+use crate::uapi;
 use std::sync::Arc;
 
 /// Names that the kernel's headers give to integers, the same on every 64-bit machine: name, bits, signed.
@@ -59,6 +60,12 @@ pub const TYPEDEFS: &[(&str, u8, bool)] = &[
     ("ulong", 64, false),
     ("umode_t", 16, false),
     ("ushort", 16, false),
+];
+
+/// The names of integers that a misspelt name may have been meant for.
+const WORDS: &[&str] = &[
+    "bool", "char", "int", "long", "s16", "s32", "s64", "s8", "short", "u16", "u32", "u64", "u8",
+    "unsigned",
 ];
 
 /// The integer behind one of the kernel's typedefs.
@@ -145,9 +152,10 @@ impl Resolver<'_> {
             Some(TypeDecl::Mirror(id)) => Ty::Mirror(*id),
             Some(TypeDecl::Enum(id)) => Ty::Enum(*id),
             Some(TypeDecl::Error) => Ty::Error,
-            Some(TypeDecl::Kernel) => {
-                self.no_value(&format!("`struct {name}` is the kernel's: only a pointer to it is a value"), span)
-            }
+            Some(TypeDecl::Kernel) => self.no_value(
+                &format!("`struct {name}` is the kernel's: only a pointer to it is a value"),
+                span,
+            ),
             None => self.unknown("struct", name, span),
         }
     }
@@ -155,7 +163,9 @@ impl Resolver<'_> {
     fn pointer(&mut self, target: &TypeExpr) -> Ty {
         match &target.kind {
             TypeExprKind::Struct(name) => self.struct_pointer(&name.name, target.span),
-            TypeExprKind::Name(name) if self.is_struct(name) => self.struct_pointer(name, target.span),
+            TypeExprKind::Name(name) if self.is_struct(name) => {
+                self.struct_pointer(name, target.span)
+            }
             TypeExprKind::Error => Ty::Error,
             _ if self.memory == Memory::Kernel => Ty::Ptr(Pointee::Kernel(kernel_name(target))),
             TypeExprKind::Char => Ty::Ptr(Pointee::UserStr),
@@ -169,7 +179,10 @@ impl Resolver<'_> {
     }
 
     fn is_struct(&self, name: &Name) -> bool {
-        matches!(self.decls.types.get(name), Some(TypeDecl::Struct(_) | TypeDecl::Mirror(_) | TypeDecl::Kernel))
+        matches!(
+            self.decls.types.get(name),
+            Some(TypeDecl::Struct(_) | TypeDecl::Mirror(_) | TypeDecl::Kernel)
+        )
     }
 
     /// A pointer to a struct that no declaration names is one into the kernel, unless the name says that it should be a mirror's.
@@ -178,10 +191,9 @@ impl Resolver<'_> {
             Some(TypeDecl::Mirror(id)) => Ty::Ptr(Pointee::Mirror(*id)),
             Some(TypeDecl::Struct(id)) => Ty::Ptr(Pointee::User(Arc::new(Ty::Struct(*id)))),
             Some(TypeDecl::Error) => Ty::Error,
-            Some(TypeDecl::Kernel) => Ty::Ptr(Pointee::Kernel(name.clone())),
             Some(TypeDecl::Enum(_)) => self.unknown("struct", name, span),
             None if name.ends_with("_user") => self.unknown("mirror", name, span),
-            None => Ty::Ptr(Pointee::Kernel(name.clone())),
+            Some(TypeDecl::Kernel) | None => Ty::Ptr(Pointee::Kernel(name.clone())),
         }
     }
 
@@ -194,7 +206,8 @@ impl Resolver<'_> {
         };
         let elem_ty = self.resolve(elem);
         let Some(count) = self.length(len) else { return Ty::Error };
-        let bytes = u64::from(layout::of(&self.decls.hir, &elem_ty).size.max(1)).saturating_mul(u64::from(count));
+        let bytes = u64::from(layout::of(&self.decls.hir, &elem_ty).size.max(1))
+            .saturating_mul(u64::from(count));
         if bytes > u64::from(MAX_SIZE) {
             return self.error(too_large(span, bytes));
         }
@@ -222,12 +235,17 @@ impl Resolver<'_> {
     fn unknown(&mut self, what: &str, name: &Name, span: Span) -> Ty {
         let mut diagnostic = Diagnostic::new(Code::E0101, span, format!("unknown {what} `{name}`"));
         let declared = self.decls.types.keys().map(Name::as_str);
-        let ints = ["bool", "char", "int", "long", "s16", "s32", "s64", "s8", "short", "u16", "u32", "u64", "u8", "unsigned"];
-        let known = declared.chain(TYPEDEFS.iter().map(|(name, ..)| *name)).chain(ints);
-        if let Some(near) = nearest(name, known) {
+        let ints = TYPEDEFS.iter().map(|(name, ..)| *name).chain(WORDS.iter().copied());
+        let known: Vec<&str> =
+            if what == "type" { declared.chain(ints).collect() } else { declared.collect() };
+        if let Some(file) = uapi::file_that_declares(name) {
+            diagnostic = diagnostic.help(format!("the library has it: `import \"{file}\";`"));
+        } else if let Some(near) = nearest(name, known) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-        } else if what == "mirror" {
-            diagnostic = diagnostic.help(format!("declare it, `struct {name} {{ … }}`, or import the file that does"));
+        } else {
+            let word = if what == "enum" { "enum" } else { "struct" };
+            diagnostic = diagnostic
+                .help(format!("declare it, `{word} {name} {{ … }}`, or import the file that does"));
         }
         self.error(diagnostic)
     }
@@ -247,9 +265,13 @@ fn kernel_name(target: &TypeExpr) -> Name {
     match &target.kind {
         TypeExprKind::Char => Name::new_static("char"),
         TypeExprKind::Bool => Name::new_static("bool"),
-        TypeExprKind::Int { bits, signed } => super::show::int(IntTy { bits: *bits, signed: *signed }).into(),
+        TypeExprKind::Int { bits, signed } => {
+            super::show::int(IntTy { bits: *bits, signed: *signed }).into()
+        }
         TypeExprKind::Name(name) => name.clone(),
-        TypeExprKind::Struct(name) | TypeExprKind::Union(name) | TypeExprKind::Enum(name) => name.name.clone(),
+        TypeExprKind::Struct(name) | TypeExprKind::Union(name) | TypeExprKind::Enum(name) => {
+            name.name.clone()
+        }
         TypeExprKind::Void
         | TypeExprKind::Str
         | TypeExprKind::Anonymous(..)
@@ -263,7 +285,8 @@ fn kernel_name(target: &TypeExpr) -> Name {
 
 /// Whether [`Pointee::Kernel`] of this name is something other than a struct, as [`resolve_kernel`] names it.
 pub fn is_scalar_name(name: &str) -> bool {
-    let int = name.strip_prefix(['u', 's']).is_some_and(|bits| matches!(bits, "8" | "16" | "32" | "64"));
+    let int =
+        name.strip_prefix(['u', 's']).is_some_and(|bits| matches!(bits, "8" | "16" | "32" | "64"));
     int || matches!(name, "char" | "bool" | "void") || typedef(name).is_some()
 }
 

@@ -1,7 +1,7 @@
 //! Settings and maps: `config = { … }` and `let @map = kind(n);`.
 
-use super::collect::{Collector, Namespace};
 use super::MapDecl;
+use super::collect::{Collector, Namespace};
 use crate::diag::{Code, Diagnostic};
 use crate::sema::consteval::{self, eval_as};
 use crate::sema::hir::{ConstValue, MapKind};
@@ -43,7 +43,9 @@ impl Collector<'_> {
     pub(super) fn settings(&mut self, files: &[LoadedFile]) {
         for item in files.iter().flat_map(|file| &file.parsed.file.items) {
             if let ItemKind::Config(entries) = &item.kind {
-                entries.iter().for_each(|entry| self.setting(entry));
+                for entry in entries {
+                    self.setting(entry);
+                }
             }
         }
         self.decls.hir.ring_bytes = self.decls.config.ring_bytes;
@@ -53,8 +55,9 @@ impl Collector<'_> {
         let name = &entry.name;
         let Some(setting) = SETTINGS.iter().find(|s| s.name == name.name) else {
             let names = SETTINGS.iter().map(|s| s.name);
-            let mut diagnostic = Diagnostic::new(Code::E0106, name.span, format!("unknown setting `{}`", name.name))
-                .help(format!("there are {}", show::list(names.clone(), SETTINGS.len())));
+            let mut diagnostic =
+                Diagnostic::new(Code::E0106, name.span, format!("unknown setting `{}`", name.name))
+                    .help(format!("a setting is {}", show::list(names.clone(), SETTINGS.len())));
             if let Some(near) = nearest(&name.name, names) {
                 diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
             }
@@ -66,12 +69,17 @@ impl Collector<'_> {
         let place = format!("`{}`", name.name);
         let value = eval_as(&self.decls, &entry.value, &Ty::U64, &place, &mut self.diags);
         let Some(ConstValue::Int(value)) = value else { return };
-        let allowed = u32::try_from(value).ok().filter(|v| (setting.least..=setting.most).contains(v));
+        let allowed =
+            u32::try_from(value).ok().filter(|v| (setting.least..=setting.most).contains(v));
         let Some(value) = allowed.filter(|v| !setting.power_of_two || v.is_power_of_two()) else {
             let kind = if setting.power_of_two { "a power of two" } else { "a number" };
             return self.diags.push(
-                Diagnostic::new(Code::E0407, entry.value.span, format!("{place} cannot be {value}"))
-                    .label(format!("expected {kind} from {} to {}", setting.least, setting.most)),
+                Diagnostic::new(
+                    Code::E0407,
+                    entry.value.span,
+                    format!("{place} cannot be {value}"),
+                )
+                .label(format!("expected {kind} from {} to {}", setting.least, setting.most)),
             );
         };
         let config = &mut self.decls.config;
@@ -88,10 +96,15 @@ impl Collector<'_> {
         }
         let Some((_, kind)) = MAP_KINDS.iter().find(|(name, _)| *name == decl.kind.name) else {
             let names = MAP_KINDS.iter().map(|(name, _)| *name);
-            let mut diagnostic = Diagnostic::new(Code::E0405, decl.kind.span, format!("unknown kind of map `{}`", decl.kind.name))
-                .help(format!("a map is a {}", show::list(names.clone(), MAP_KINDS.len())));
+            let mut diagnostic = Diagnostic::new(
+                Code::E0405,
+                decl.kind.span,
+                format!("unknown kind of map `{}`", decl.kind.name),
+            )
+            .help(format!("a map is a {}", show::list(names.clone(), MAP_KINDS.len())));
             if let Some(near) = nearest(&decl.kind.name, names) {
-                diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), decl.kind.span, near);
+                diagnostic =
+                    diagnostic.fix(format!("did you mean `{near}`?"), decl.kind.span, near);
             }
             return self.diags.push(diagnostic);
         };
@@ -102,7 +115,8 @@ impl Collector<'_> {
                 None => return,
             },
             [_, more, ..] => {
-                let message = format!("`{}` takes one argument, the number of entries", decl.kind.name);
+                let message =
+                    format!("`{}` takes one argument, the number of entries", decl.kind.name);
                 return self.diags.push(Diagnostic::new(Code::E0406, more.span, message));
             }
         };

@@ -15,7 +15,6 @@ use crate::syntax::Trivia;
 use crate::syntax::ast::{Expr, FieldDecl, Ident, Name, StructDecl, TypeExprKind};
 use rustc_hash::FxHashMap;
 
-
 impl Collector<'_> {
     // The script's own structs
 
@@ -29,8 +28,14 @@ impl Collector<'_> {
             }
             let ty = match typeexpr::resolve(&self.decls, &field.ty, &mut self.diags) {
                 ty @ Ty::Mirror(_) => {
-                    let message = format!("a mirror is not kept as a whole in a struct: `{}`", show::ty(&self.decls.hir, &ty));
-                    self.diags.push(Diagnostic::new(Code::E0201, field.ty.span, message).help("keep a pointer to it, or the fields that are needed"));
+                    let message = format!(
+                        "a mirror is not kept as a whole in a struct: `{}`",
+                        show::ty(&self.decls.hir, &ty)
+                    );
+                    self.diags.push(
+                        Diagnostic::new(Code::E0201, field.ty.span, message)
+                            .help("keep a pointer to it, or the fields that are needed"),
+                    );
                     Ty::Error
                 }
                 ty => ty,
@@ -51,28 +56,32 @@ impl Collector<'_> {
     fn named_fields<'a>(&mut self, decl: &'a StructDecl) -> Vec<(&'a FieldDecl, &'a Ident)> {
         if decl.fields.is_empty() {
             let message = format!("struct `{}` has no members", decl.name.name);
-            self.diags.push(Diagnostic::new(Code::E0206, decl.name.span, message).label("expected at least one member"));
+            self.diags.push(
+                Diagnostic::new(Code::E0206, decl.name.span, message)
+                    .label("expected at least one member"),
+            );
         }
         let mut seen: FxHashMap<&Name, Span> = FxHashMap::default();
         let mut fields = Vec::new();
         for field in &decl.fields {
             let Some(name) = &field.name else {
                 if let TypeExprKind::Anonymous(..) = field.ty.kind {
-                    self.diags.push(unbuilt("an anonymous struct in a script's own struct", field.span));
+                    self.diags
+                        .push(unbuilt("an anonymous struct in a script's own struct", field.span));
                 }
                 continue;
             };
-            match seen.get(&name.name) {
-                Some(first) => self.diags.push(
-                    Diagnostic::new(Code::E0207, name.span, format!("`{}` has two members named `{}`", decl.name.name, name.name))
+            if let Some(first) = seen.get(&name.name) {
+                let message = format!("`{}` has two members named `{}`", decl.name.name, name.name);
+                self.diags.push(
+                    Diagnostic::new(Code::E0207, name.span, message)
                         .label("the second one")
                         .secondary(*first, "the first one"),
-                ),
-                None => {
-                    seen.insert(&name.name, name.span);
-                    fields.push((field, name));
-                }
+                );
+                continue;
             }
+            seen.insert(&name.name, name.span);
+            fields.push((field, name));
         }
         fields
     }
@@ -81,8 +90,12 @@ impl Collector<'_> {
         let large = size > MAX_SIZE;
         if large {
             self.diags.push(
-                Diagnostic::new(Code::E0203, name.span, format!("struct `{}` takes {size} bytes", name.name))
-                    .label(format!("expected at most {MAX_SIZE} bytes")),
+                Diagnostic::new(
+                    Code::E0203,
+                    name.span,
+                    format!("struct `{}` takes {size} bytes", name.name),
+                )
+                .label(format!("expected at most {MAX_SIZE} bytes")),
             );
         }
         large
@@ -103,7 +116,8 @@ impl Collector<'_> {
     fn kernel_members(&mut self, of: &Name, fields: &[FieldDecl]) {
         for field in fields {
             if let Some(e) = field.sources.first() {
-                let message = "a member of a kernel struct is the kernel's: it has a type, and no source";
+                let message =
+                    "a member of a kernel struct is the kernel's: it has a type, and no source";
                 self.diags.push(Diagnostic::new(Code::E0304, e.span, message));
             }
             match (&field.name, &field.ty.kind) {
@@ -131,9 +145,13 @@ impl Collector<'_> {
         if first.bits != bits || !kpath::same_type(&first.ty, &field.ty) {
             let first = first.span;
             self.diags.push(
-                Diagnostic::new(Code::E0303, field.span, format!("`{}` of kernel struct `{of}` is declared in two ways", name.name))
-                    .label("differs from the first declaration")
-                    .secondary(first, "the first declaration"),
+                Diagnostic::new(
+                    Code::E0303,
+                    field.span,
+                    format!("`{}` of kernel struct `{of}` is declared in two ways", name.name),
+                )
+                .label("differs from the first declaration")
+                .secondary(first, "the first declaration"),
             );
         }
     }
@@ -186,8 +204,12 @@ impl Collector<'_> {
     /// What a mirror's field can be: what is read from the kernel by value, or a pointer to go on from.
     fn mirror_type(&mut self, ty: Ty, field: &FieldDecl) -> Ty {
         let readable = match &ty {
-            Ty::Error | Ty::Bool | Ty::Int(_) | Ty::Enum(_) | Ty::Str(_) => true,
-            Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => true,
+            Ty::Error
+            | Ty::Bool
+            | Ty::Int(_)
+            | Ty::Enum(_)
+            | Ty::Str(_)
+            | Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => true,
             Ty::Array(elem, _) => matches!(**elem, Ty::Int(_) | Ty::Bool),
             Ty::Struct(_) | Ty::Mirror(_) => {
                 self.diags.push(unbuilt("a struct as a mirror's field", field.ty.span));
@@ -221,7 +243,8 @@ impl Collector<'_> {
         let mirror = &self.decls.hir.mirrors[id];
         let (kernel, entry) = (mirror.kernel.clone(), &mirror.fields[index]);
         let (ty, span) = (entry.ty.clone(), entry.span);
-        let written = decl.fields.iter().find(|f| f.name.as_ref().is_some_and(|n| n.name == entry.name));
+        let written =
+            decl.fields.iter().find(|f| f.name.as_ref().is_some_and(|n| n.name == entry.name));
         let Some((field, name)) = written.and_then(|f| Some((f, f.name.as_ref()?))) else { return };
         if ty == Ty::Error {
             return;
@@ -239,7 +262,9 @@ impl Collector<'_> {
             kpath::member(decls, self.sources, &target, name, diags).into_iter().collect()
         } else {
             let sources = field.sources.iter();
-            sources.filter_map(|e| kpath::alternative(decls, self.sources, &target, e, diags)).collect()
+            sources
+                .filter_map(|e| kpath::alternative(decls, self.sources, &target, e, diags))
+                .collect()
         };
         self.decls.hir.mirrors[id].fields[index].alternatives = alternatives;
     }
@@ -250,8 +275,12 @@ impl Collector<'_> {
             Ty::Enum(id) => self.decls.hir.enums[*id].repr.bits,
             Ty::Bool => 32,
             _ => {
-                let message = format!("`{}` cannot come from a bitfield", show::ty(&self.decls.hir, ty));
-                self.diags.push(Diagnostic::new(Code::E0208, bits.span, message).label("expected a number or a bool before the width"));
+                let message =
+                    format!("`{}` cannot come from a bitfield", show::ty(&self.decls.hir, ty));
+                self.diags.push(
+                    Diagnostic::new(Code::E0208, bits.span, message)
+                        .label("expected a number or a bool before the width"),
+                );
                 return None;
             }
         };

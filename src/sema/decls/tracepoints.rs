@@ -13,7 +13,8 @@ use crate::sema::unbuilt::unbuilt;
 use crate::sema::{show, typeexpr};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource, TypeExpr, TypeExprKind,
+    Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource, TypeExpr,
+    TypeExprKind,
 };
 
 impl Collector<'_> {
@@ -24,7 +25,8 @@ impl Collector<'_> {
         let mut whole = true;
         for (ty, name) in &decl.params {
             if params.iter().any(|p| p.name == name.name) {
-                let message = format!("`{}` has two arguments named `{}`", decl.event.name, name.name);
+                let message =
+                    format!("`{}` has two arguments named `{}`", decl.event.name, name.name);
                 self.diags.push(Diagnostic::new(Code::E0207, name.span, message));
                 whole = false;
             }
@@ -49,14 +51,14 @@ impl Collector<'_> {
         match &ty.kind {
             TypeExprKind::Int { bits, signed } => int(*bits, *signed),
             TypeExprKind::Char | TypeExprKind::Bool => int(8, false),
-            TypeExprKind::Name(name) => match typeexpr::typedef(name) {
-                Some(ty) => Some(KParamTy::Int(ty)),
-                None => {
+            TypeExprKind::Name(name) => {
+                let known = typeexpr::typedef(name).map(KParamTy::Int);
+                if known.is_none() {
                     // The same message as for any other type.
                     typeexpr::resolve_kernel(&self.decls, ty, &mut self.diags);
-                    None
                 }
-            },
+                known
+            }
             TypeExprKind::Enum(name) => Some(KParamTy::Enum(name.name.clone())),
             TypeExprKind::Struct(name) => Some(KParamTy::Struct(name.name.clone())),
             TypeExprKind::Union(name) => Some(KParamTy::Union(name.name.clone())),
@@ -75,7 +77,11 @@ impl Collector<'_> {
             | TypeExprKind::Array(..)
             | TypeExprKind::Func
             | TypeExprKind::Tuple(_) => {
-                self.diags.push(Diagnostic::new(Code::E0201, ty.span, "no tracepoint has an argument of this type"));
+                self.diags.push(Diagnostic::new(
+                    Code::E0201,
+                    ty.span,
+                    "no tracepoint has an argument of this type",
+                ));
                 None
             }
         }
@@ -92,8 +98,15 @@ impl Collector<'_> {
         for param in &decl.params {
             if let Some(first) = args.iter().find(|a| a.name == param.name.name) {
                 self.diags.push(
-                    Diagnostic::new(Code::E0207, param.name.span, format!("`{}` has two arguments named `{}`", decl.name.name, param.name.name))
-                        .secondary(first.span, "the first one"),
+                    Diagnostic::new(
+                        Code::E0207,
+                        param.name.span,
+                        format!(
+                            "`{}` has two arguments named `{}`",
+                            decl.name.name, param.name.name
+                        ),
+                    )
+                    .secondary(first.span, "the first one"),
                 );
                 continue;
             }
@@ -111,7 +124,10 @@ impl Collector<'_> {
             return None;
         }
         if let Some(second) = sources.get(1) {
-            self.diags.push(unbuilt("a user tracepoint with several events", second.kind.span.to(second.target.span)));
+            self.diags.push(unbuilt(
+                "a user tracepoint with several events",
+                second.kind.span.to(second.target.span),
+            ));
             return None;
         }
         let target = &first.target;
@@ -119,8 +135,12 @@ impl Collector<'_> {
             !category.is_empty() && !event.is_empty() && !event.contains(':')
         }) else {
             self.diags.push(
-                Diagnostic::new(Code::E0401, target.span, format!("`{}` is no tracepoint", target.name))
-                    .label("expected `category:event`, such as `sched:sched_switch`"),
+                Diagnostic::new(
+                    Code::E0401,
+                    target.span,
+                    format!("`{}` is no tracepoint", target.name),
+                )
+                .label("expected `category:event`, such as `sched:sched_switch`"),
             );
             return None;
         };
@@ -134,7 +154,9 @@ impl Collector<'_> {
                 if let Some(near) = nearest(event, self.decls.prototypes.keys().map(Name::as_str)) {
                     diagnostic = diagnostic.note(format!("prototypes of `{near}` are known"));
                 }
-                let help = format!("declare it as the kernel does: `kernel tracepoint {event}(struct NAME *argument, …);`");
+                let help = format!(
+                    "declare it as the kernel does: `kernel tracepoint {event}(struct NAME *argument, …);`"
+                );
                 self.diags.push(diagnostic.help(help));
                 None
             }
@@ -143,25 +165,42 @@ impl Collector<'_> {
 
     fn source_kind(&mut self, kind: &Ident) {
         let diagnostic = match kind.name.as_str() {
-            "fentry" | "fexit" | "kprobe" | "kretprobe" => unbuilt("a user tracepoint on a function", kind.span),
-            other => Diagnostic::new(Code::E0401, kind.span, format!("a user tracepoint cannot be bound to `{other}`"))
-                .label("expected `tracepoint`, `fentry`, `fexit`, `kprobe` or `kretprobe`"),
+            "fentry" | "fexit" | "kprobe" | "kretprobe" => {
+                unbuilt("a user tracepoint on a function", kind.span)
+            }
+            other => Diagnostic::new(
+                Code::E0401,
+                kind.span,
+                format!("a user tracepoint cannot be bound to `{other}`"),
+            )
+            .label("expected `tracepoint`, `fentry`, `fexit`, `kprobe` or `kretprobe`"),
         };
         self.diags.push(diagnostic);
     }
 
     /// Finds an argument in every prototype.
-    fn argument(&mut self, param: &TracepointParam, event: &Name, known: &[PrototypeId]) -> TracepointArg {
+    fn argument(
+        &mut self,
+        param: &TracepointParam,
+        event: &Name,
+        known: &[PrototypeId],
+    ) -> TracepointArg {
         let ty = typeexpr::resolve_kernel(&self.decls, &param.ty, &mut self.diags);
         let ty = self.argument_type(ty, param);
         let own = [param.name.name.clone()];
-        let names: Vec<Name> =
-            if param.sources.is_empty() { own.to_vec() } else { param.sources.iter().map(|s| s.name.clone()).collect() };
+        let names: Vec<Name> = if param.sources.is_empty() {
+            own.to_vec()
+        } else {
+            param.sources.iter().map(|s| s.name.clone()).collect()
+        };
         let mut places: Vec<ArgPlace> = Vec::new();
         for id in known {
             let prototype = &self.decls.hir.prototypes[*id];
-            let found = names.iter().find_map(|name| prototype.params.iter().position(|p| p.name == *name));
-            if let Some(found) = found.and_then(|at| prototype.params.get(at)) && !self.kinds_agree(&ty, &found.ty) {
+            let found =
+                names.iter().find_map(|name| prototype.params.iter().position(|p| p.name == *name));
+            if let Some(found) = found.and_then(|at| prototype.params.get(at))
+                && !self.kinds_agree(&ty, &found.ty)
+            {
                 self.wrong_kind(param, &ty, *id, &found.ty.clone());
                 break;
             }
@@ -180,13 +219,30 @@ impl Collector<'_> {
     /// What an argument can be: what fits one of the kernel's.
     fn argument_type(&mut self, ty: Ty, param: &TracepointParam) -> Ty {
         match ty {
-            Ty::Error | Ty::Bool | Ty::Int(_) | Ty::Enum(_) | Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => ty,
-            Ty::Void | Ty::Str(_) | Ty::Array(..) | Ty::Tuple(_) | Ty::Struct(_) | Ty::Mirror(_) | Ty::Ptr(_) => {
-                let message = format!("a tracepoint's argument cannot be `{}`", show::ty(&self.decls.hir, &ty));
+            Ty::Error
+            | Ty::Bool
+            | Ty::Int(_)
+            | Ty::Enum(_)
+            | Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => ty,
+            Ty::Void
+            | Ty::Str(_)
+            | Ty::Array(..)
+            | Ty::Tuple(_)
+            | Ty::Struct(_)
+            | Ty::Mirror(_)
+            | Ty::Ptr(_) => {
+                let message = format!(
+                    "a tracepoint's argument cannot be `{}`",
+                    show::ty(&self.decls.hir, &ty)
+                );
                 let mut diagnostic = Diagnostic::new(Code::E0201, param.ty.span, message)
                     .label("expected a number, a bool, an enum, or a pointer to a kernel struct or its mirror");
                 if matches!(ty, Ty::Mirror(_)) {
-                    diagnostic = diagnostic.help(format!("write `{} *{}`", self.sources.text(param.ty.span), param.name.name));
+                    diagnostic = diagnostic.help(format!(
+                        "write `{} *{}`",
+                        self.sources.text(param.ty.span),
+                        param.name.name
+                    ));
                 }
                 self.diags.push(diagnostic);
                 Ty::Error
@@ -201,9 +257,16 @@ impl Collector<'_> {
         };
         match (ty, pointee) {
             (Ty::Error, _) => true,
-            (Ty::Bool | Ty::Int(_) | Ty::Enum(_), None) => matches!(kernel, KParamTy::Int(_) | KParamTy::Enum(_)),
-            (Ty::Ptr(Pointee::Mirror(id)), Some(KParamTy::Struct(name))) => self.decls.hir.mirrors[*id].kernel == *name,
-            (Ty::Ptr(Pointee::Kernel(wanted)), Some(KParamTy::Struct(name) | KParamTy::Union(name))) => wanted == name,
+            (Ty::Bool | Ty::Int(_) | Ty::Enum(_), None) => {
+                matches!(kernel, KParamTy::Int(_) | KParamTy::Enum(_))
+            }
+            (Ty::Ptr(Pointee::Mirror(id)), Some(KParamTy::Struct(name))) => {
+                self.decls.hir.mirrors[*id].kernel == *name
+            }
+            (
+                Ty::Ptr(Pointee::Kernel(wanted)),
+                Some(KParamTy::Struct(name) | KParamTy::Union(name)),
+            ) => wanted == name,
             (Ty::Ptr(Pointee::Kernel(wanted)), Some(_)) => typeexpr::is_scalar_name(wanted),
             _ => false,
         }
@@ -213,13 +276,24 @@ impl Collector<'_> {
         let (wanted, found) = (show::ty(&self.decls.hir, ty), kernel_type(found));
         let prototype = prototype_text(&self.decls.hir.prototypes[id]);
         self.diags.push(
-            Diagnostic::new(Code::E0403, param.span, format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name))
-                .label(format!("expected a type that `{found}` converts to"))
-                .note(format!("the kernel's prototype is `{prototype}`")),
+            Diagnostic::new(
+                Code::E0403,
+                param.span,
+                format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name),
+            )
+            .label(format!("expected a type that `{found}` converts to"))
+            .note(format!("the kernel's prototype is `{prototype}`")),
         );
     }
 
-    fn check_missing(&mut self, param: &TracepointParam, event: &Name, names: &[Name], places: &[ArgPlace], known: &[PrototypeId]) {
+    fn check_missing(
+        &mut self,
+        param: &TracepointParam,
+        event: &Name,
+        names: &[Name],
+        places: &[ArgPlace],
+        known: &[PrototypeId],
+    ) {
         let Some(missing) = places.iter().find(|p| p.index.is_none()) else { return };
         let everywhere = places.len() == 1;
         if param.optional && !everywhere {
@@ -234,28 +308,51 @@ impl Collector<'_> {
         let hir = &self.decls.hir;
         let mut diagnostic = Diagnostic::new(Code::E0402, param.span, message);
         for id in &missing.prototypes {
-            diagnostic = diagnostic.note(format!("a kernel's prototype is `{}`", prototype_text(&hir.prototypes[*id])));
+            diagnostic = diagnostic.note(format!(
+                "a kernel's prototype is `{}`",
+                prototype_text(&hir.prototypes[*id])
+            ));
         }
-        let passed = known.iter().flat_map(|id| &hir.prototypes[*id].params).map(|p| p.name.as_str());
-        diagnostic = match nearest(&param.name.name, passed) {
-            Some(near) => diagnostic.help(format!("say what the kernel calls it: `{} = {near}`", param.name.name)),
-            None if everywhere => diagnostic,
-            None => diagnostic.help(format!("mark it `{}?`: it then reads 0 where it is missing", param.name.name)),
-        };
+        if !everywhere {
+            let help =
+                format!("mark it `{}?`: it then reads 0 where it is missing", param.name.name);
+            self.diags.push(diagnostic.help(help));
+            return;
+        }
+        let passed =
+            known.iter().flat_map(|id| &hir.prototypes[*id].params).map(|p| p.name.as_str());
+        if let Some(near) = nearest(&param.name.name, passed) {
+            diagnostic = diagnostic
+                .help(format!("say what the kernel calls it: `{} = {near}`", param.name.name));
+        }
         self.diags.push(diagnostic);
     }
 
     /// Prototypes that differ in an argument's place must differ in what a program can ask the target for.
     fn check_distinct(&mut self, param: &TracepointParam, places: &[ArgPlace]) {
         let hir = &self.decls.hir;
-        let all = || places.iter().flat_map(|place| place.prototypes.iter().map(move |id| (place.index, *id)));
+        let all = || {
+            places
+                .iter()
+                .flat_map(|place| place.prototypes.iter().map(move |id| (place.index, *id)))
+        };
         let same = all().find_map(|(index, id)| {
-            let other = all().find(|(i, o)| *i != index && same_shape(&hir.prototypes[id], &hir.prototypes[*o]))?;
+            let other = all().find(|(i, o)| {
+                *i != index && same_shape(&hir.prototypes[id], &hir.prototypes[*o])
+            })?;
             Some((id, other.1))
         });
         if let Some((a, b)) = same {
-            let diagnostic = Diagnostic::new(Code::E0404, param.span, format!("where `{}` is cannot be told", param.name.name))
-                .note(format!("these prototypes have arguments of the same kinds: `{}` and `{}`", prototype_text(&hir.prototypes[a]), prototype_text(&hir.prototypes[b])));
+            let diagnostic = Diagnostic::new(
+                Code::E0404,
+                param.span,
+                format!("where `{}` is cannot be told", param.name.name),
+            )
+            .note(format!(
+                "these prototypes have arguments of the same kinds: `{}` and `{}`",
+                prototype_text(&hir.prototypes[a]),
+                prototype_text(&hir.prototypes[b])
+            ));
             self.diags.push(diagnostic);
         }
     }
@@ -263,7 +360,8 @@ impl Collector<'_> {
 
 /// Whether CO-RE's type compatibility takes one prototype for the other: it looks at the number of arguments and their kinds.
 fn same_shape(a: &Prototype, b: &Prototype) -> bool {
-    a.params.len() == b.params.len() && a.params.iter().zip(&b.params).all(|(a, b)| same_kind(&a.ty, &b.ty))
+    a.params.len() == b.params.len()
+        && a.params.iter().zip(&b.params).all(|(a, b)| same_kind(&a.ty, &b.ty))
 }
 
 fn same_kind(a: &KParamTy, b: &KParamTy) -> bool {

@@ -23,16 +23,22 @@ impl Collector<'_> {
             Some(ty) => {
                 let ty = typeexpr::resolve(&self.decls, ty, &mut self.diags);
                 let place = format!("`{}`", name.name);
-                eval_as(&self.decls, &decl.value, &ty, &place, &mut self.diags).map(|value| (ty, value))
+                eval_as(&self.decls, &decl.value, &ty, &place, &mut self.diags)
+                    .map(|value| (ty, value))
             }
         };
-        let entry = found.map_or(ValueDecl::Error, |(ty, value)| ValueDecl::Const { ty, value, span: name.span });
+        let entry = found.map_or(ValueDecl::Error, |(ty, value)| ValueDecl::Const {
+            ty,
+            value,
+            span: name.span,
+        });
         self.decls.values.insert(name.name.clone(), entry);
     }
 
     pub(super) fn param(&mut self, decl: &ParamDecl, span: Span, trivia: &Trivia) {
         let name = &decl.name;
-        if !self.declare(Namespace::Value, name) {
+        if self.decls.values.contains_key(&name.name) {
+            // It needs itself, which has been reported.
             return;
         }
         let ty = typeexpr::resolve(&self.decls, &decl.ty, &mut self.diags);
@@ -43,13 +49,23 @@ impl Collector<'_> {
         };
         if !fixed {
             let message = format!("a parameter cannot be `{}`", show::ty(&self.decls.hir, &ty));
-            self.diags.push(Diagnostic::new(Code::E0201, decl.ty.span, message).label("expected a number, a bool or a text"));
+            self.diags.push(
+                Diagnostic::new(Code::E0201, decl.ty.span, message)
+                    .label("expected a number, a bool or a text"),
+            );
         }
         let place = format!("`{}`", name.name);
-        let default = eval_as(&self.decls, &decl.default, &ty, &place, &mut self.diags).filter(|_| fixed);
+        let default =
+            eval_as(&self.decls, &decl.default, &ty, &place, &mut self.diags).filter(|_| fixed);
         let entry = default.map_or(ValueDecl::Error, |default| {
             let doc = trivia.doc_before(span, self.sources);
-            ValueDecl::Param(self.decls.hir.params.alloc(Param { name: name.name.clone(), ty, default, doc, span }))
+            ValueDecl::Param(self.decls.hir.params.alloc(Param {
+                name: name.name.clone(),
+                ty,
+                default,
+                doc,
+                span,
+            }))
         });
         self.decls.values.insert(name.name.clone(), entry);
     }
@@ -67,13 +83,19 @@ impl Collector<'_> {
                 continue;
             }
             let value = if mirrored {
-                self.kernel_names(enumerator).map(|names| EnumeratorValue::Kernel { names, optional: enumerator.optional })
+                self.kernel_names(enumerator)
+                    .map(|names| EnumeratorValue::Kernel { names, optional: enumerator.optional })
             } else {
                 let value = self.enumerator_value(enumerator, next);
                 next = value.map(|v| v + 1);
                 values.extend(value);
                 // What does not fit 64 bits has been reported.
-                value.map(|v| EnumeratorValue::Const(u64::try_from(v).unwrap_or_else(|_| i64::try_from(v).unwrap_or(0).cast_unsigned())))
+                value.map(|v| {
+                    EnumeratorValue::Const(
+                        u64::try_from(v)
+                            .unwrap_or_else(|_| i64::try_from(v).unwrap_or(0).cast_unsigned()),
+                    )
+                })
             };
             self.enumerator(id, &enumerator.name.name, value);
         }
@@ -128,20 +150,22 @@ impl Collector<'_> {
         let value = match decl.sources.as_slice() {
             [] => next?,
             [value] => {
-                let (ty, value) = eval(&self.decls, value, &mut self.diags).map(|(ty, value)| (ty, Some(value)))?;
-                match value {
-                    Some(ConstValue::Int(value)) => consteval::signed_value(&ty, value),
-                    _ => {
-                        let message = format!("`{}` is a number", decl.name.name);
-                        self.diags.push(Diagnostic::new(Code::E0205, decl.name.span, message));
-                        return None;
-                    }
-                }
+                let (ty, found) = eval(&self.decls, value, &mut self.diags)?;
+                let ConstValue::Int(number) = found else {
+                    let message = format!("`{}` is a number", decl.name.name);
+                    self.diags.push(Diagnostic::new(Code::E0205, value.span, message));
+                    return None;
+                };
+                consteval::signed_value(&ty, number)
             }
             [_, other, ..] => {
                 self.diags.push(
-                    Diagnostic::new(Code::E0306, other.span, "the script's own enumerators have one value")
-                        .help("an enum of the kernel is mirrored: `enum NAME mirrors KERNEL { … }`"),
+                    Diagnostic::new(
+                        Code::E0306,
+                        other.span,
+                        "the script's own enumerators have one value",
+                    )
+                    .help("an enum of the kernel is mirrored: `enum NAME mirrors KERNEL { … }`"),
                 );
                 return None;
             }

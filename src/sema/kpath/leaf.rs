@@ -45,7 +45,9 @@ impl Lower<'_> {
         self.not_an_element(place)?;
         let Some(known) = &place.known else { return Some(KnownLeaf::Unknown) };
         if let Some(int) = scalar(&known.ty) {
-            return Some(known.bits.map_or(KnownLeaf::Int(int), |width| KnownLeaf::Bits(width, int)));
+            return Some(
+                known.bits.map_or(KnownLeaf::Int(int), |width| KnownLeaf::Bits(width, int)),
+            );
         }
         Some(match &known.ty.kind {
             TypeExprKind::Error => return None,
@@ -66,13 +68,20 @@ impl Lower<'_> {
     }
 
     /// The leaf that gives what is wanted, and the type of its value.
-    pub(super) fn leaf(&mut self, place: &Place, known: KnownLeaf, want: Want) -> Option<(KLeaf, Ty)> {
+    pub(super) fn leaf(
+        &mut self,
+        place: &Place,
+        known: KnownLeaf,
+        want: Want,
+    ) -> Option<(KLeaf, Ty)> {
         let found = match want {
             Want::Number(likely) => number_leaf(&known, likely, None),
             Want::Field => match self.field.ty {
                 Ty::Error => return None,
                 Ty::Int(int) => self.field_number(place, &known, *int),
-                Ty::Bool if self.field.bits.is_some() => self.field_number(place, &known, IntTy::U32),
+                Ty::Bool if self.field.bits.is_some() => {
+                    self.field_number(place, &known, IntTy::U32)
+                }
                 Ty::Bool => self.field_number(place, &known, IntTy::U8),
                 Ty::Enum(id) => self.field_number(place, &known, self.decls.hir.enums[*id].repr),
                 Ty::Str(len) => text_leaf(&known, *len),
@@ -108,7 +117,9 @@ impl Lower<'_> {
     fn leaf_type(&self, leaf: &KLeaf, want: Want) -> Ty {
         match leaf {
             KLeaf::Int(int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
-            KLeaf::Ptr(_) if matches!(want, Want::Field) && matches!(self.field.ty, Ty::Ptr(_)) => self.field.ty.clone(),
+            KLeaf::Ptr(_) if matches!(want, Want::Field) && matches!(self.field.ty, Ty::Ptr(_)) => {
+                self.field.ty.clone()
+            }
             KLeaf::Ptr(_) => Ty::U64,
             KLeaf::Chars(len) => Ty::Str(*len),
             KLeaf::Ints(int, len) => Ty::Array(std::sync::Arc::new(Ty::Int(*int)), *len),
@@ -126,11 +137,15 @@ impl Lower<'_> {
         let mut diagnostic = Diagnostic::new(
             Code::E0302,
             place.span,
-            format!("`{path}` is `{found}` in the kernel, which does not become {}", quoted(&wanted)),
+            format!(
+                "`{path}` is `{found}` in the kernel, which does not become {}",
+                quoted(&wanted)
+            ),
         )
         .label(format!("expected what converts by value to {}", quoted(&wanted)));
         if want == Want::Field {
-            diagnostic = diagnostic.secondary(self.field.span, format!("the field is {}", quoted(&wanted)));
+            diagnostic =
+                diagnostic.secondary(self.field.span, format!("the field is {}", quoted(&wanted)));
         }
         self.diags.push(diagnostic);
         None
@@ -144,7 +159,9 @@ fn quoted(wanted: &str) -> String {
 fn number_leaf(known: &KnownLeaf, likely: IntTy, width: Option<u8>) -> Option<KLeaf> {
     match (known, width) {
         (KnownLeaf::Bits(width, word), _) => Some(KLeaf::Bits { width: *width, word: *word }),
-        (KnownLeaf::Int(word), Some(width)) if width <= word.bits => Some(KLeaf::Bits { width, word: *word }),
+        (KnownLeaf::Int(word), Some(width)) if width <= word.bits => {
+            Some(KLeaf::Bits { width, word: *word })
+        }
         (KnownLeaf::Unknown, Some(width)) => Some(KLeaf::Bits { width, word: likely }),
         (KnownLeaf::Int(int), None) => Some(KLeaf::Int(*int)),
         (KnownLeaf::Unknown, None) => Some(KLeaf::Int(likely)),
@@ -166,7 +183,9 @@ fn array_leaf(known: &KnownLeaf, elem: IntTy, len: u32) -> Option<KLeaf> {
     match known {
         KnownLeaf::Unknown => Some(KLeaf::Ints(elem, len)),
         KnownLeaf::Ints(kernel, None) => Some(KLeaf::Ints(*kernel, len)),
-        KnownLeaf::Ints(kernel, Some(kernel_len)) if len <= *kernel_len => Some(KLeaf::Ints(*kernel, *kernel_len)),
+        KnownLeaf::Ints(kernel, Some(kernel_len)) if len <= *kernel_len => {
+            Some(KLeaf::Ints(*kernel, *kernel_len))
+        }
         _ => None,
     }
 }

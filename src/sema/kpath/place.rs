@@ -74,7 +74,10 @@ pub(super) fn written(ty: &TypeExpr) -> String {
         TypeExprKind::Enum(name) => format!("enum {}", name.name),
         TypeExprKind::Anonymous(..) => "struct { … }".to_owned(),
         TypeExprKind::Ptr(target) => format!("{} *", written(target)),
-        TypeExprKind::Array(elem, _) => format!("{}[]", written(elem)),
+        TypeExprKind::Array(elem, len) => match len.as_ref().map(|len| &len.kind) {
+            Some(ExprKind::Int(len)) => format!("{}[{len}]", written(elem)),
+            _ => format!("{}[]", written(elem)),
+        },
         TypeExprKind::Func => "function".to_owned(),
         TypeExprKind::Tuple(_) => "tuple".to_owned(),
         TypeExprKind::Error => "?".to_owned(),
@@ -87,7 +90,15 @@ impl Lower<'_> {
         let root = self.field.kernel.clone();
         let known = self.declared(&root, name);
         let last = (Some(root.clone()), name.clone());
-        Place { hops: Vec::new(), root, steps: vec![KStep::Member(name.clone())], hop_span: span, last, known, span }
+        Place {
+            hops: Vec::new(),
+            root,
+            steps: vec![KStep::Member(name.clone())],
+            hop_span: span,
+            last,
+            known,
+            span,
+        }
     }
 
     /// What a `kernel struct` declaration says of a member.
@@ -206,8 +217,15 @@ impl Lower<'_> {
             TypeExprKind::Union(_) => self.unbuilt("a pointer to a union in a mirror", place.span),
             TypeExprKind::Error => None,
             _ => {
-                let message = format!("`{}` is a pointer to `{}`", self.sources.text(place.span), written(target));
-                self.diags.push(Diagnostic::new(Code::E0305, place.span, message).label("expected a pointer to a struct"));
+                let message = format!(
+                    "`{}` is a pointer to `{}`",
+                    self.sources.text(place.span),
+                    written(target)
+                );
+                self.diags.push(
+                    Diagnostic::new(Code::E0305, place.span, message)
+                        .label("expected a pointer to a struct"),
+                );
                 None
             }
         }
@@ -216,13 +234,18 @@ impl Lower<'_> {
     fn unknown_pointer(&mut self, place: &Place, name: &Ident) -> Option<Place> {
         let path = self.sources.text(place.span);
         let (of, member) = (&place.last.0, &place.last.1);
-        let diagnostic = Diagnostic::new(Code::E0301, place.span, format!("what `{path}` points to is not known"))
-            .label("expected a pointer to a struct whose name is declared");
+        let diagnostic = Diagnostic::new(
+            Code::E0301,
+            place.span,
+            format!("what `{path}` points to is not known"),
+        )
+        .label("expected a pointer to a struct whose name is declared");
         let cast = format!("cast it: `((struct NAME *){path})->{}`", name.name);
         let help = match of {
             Some(of) => {
                 if let Some(near) = self.near_member(of, member) {
-                    let what = format!("`kernel struct {of}` declares `{near}`: did you mean that?");
+                    let what =
+                        format!("`kernel struct {of}` declares `{near}`: did you mean that?");
                     self.diags.push(diagnostic.help(what));
                     return None;
                 }
@@ -240,7 +263,9 @@ impl Lower<'_> {
             return Some(());
         }
         let message = "an element of an array of structs is no value";
-        self.diags.push(Diagnostic::new(Code::E0305, place.span, message).label("expected a member of it"));
+        self.diags.push(
+            Diagnostic::new(Code::E0305, place.span, message).label("expected a member of it"),
+        );
         None
     }
 
@@ -252,8 +277,12 @@ impl Lower<'_> {
         let ty = place.known.as_ref().map_or_else(String::new, |k| written(&k.ty));
         let path = self.sources.text(place.span);
         self.diags.push(
-            Diagnostic::new(Code::E0305, name.span, format!("`{path}` is `{ty}`, which has no member `{}`", name.name))
-                .secondary(place.span, format!("this is `{ty}`")),
+            Diagnostic::new(
+                Code::E0305,
+                name.span,
+                format!("`{path}` is `{ty}`, which has no member `{}`", name.name),
+            )
+            .secondary(place.span, format!("this is `{ty}`")),
         );
         None
     }
@@ -263,12 +292,15 @@ impl Lower<'_> {
         self.not_an_element(&place)?;
         let elem = match place.known.as_ref().map(|k| &k.ty.kind) {
             Some(TypeExprKind::Array(elem, _)) => Some((**elem).clone()),
-            Some(TypeExprKind::Ptr(_)) => return self.unbuilt("indexing a pointer in a mirror", span),
+            Some(TypeExprKind::Ptr(_)) => {
+                return self.unbuilt("indexing a pointer in a mirror", span);
+            }
             Some(TypeExprKind::Error) => return None,
             Some(TypeExprKind::Name(_)) | None => None,
             Some(_) => {
                 let ty = place.known.as_ref().map_or_else(String::new, |k| written(&k.ty));
-                let message = format!("`{}` is `{ty}`, which is no array", self.sources.text(place.span));
+                let message =
+                    format!("`{}` is `{ty}`, which is no array", self.sources.text(place.span));
                 self.diags.push(Diagnostic::new(Code::E0305, place.span, message));
                 return None;
             }
@@ -280,7 +312,14 @@ impl Lower<'_> {
         }
     }
 
-    fn constant_index(&mut self, place: Place, value: u64, elem: Option<TypeExpr>, at: Span, span: Span) -> Option<Place> {
+    fn constant_index(
+        &mut self,
+        place: Place,
+        value: u64,
+        elem: Option<TypeExpr>,
+        at: Span,
+        span: Span,
+    ) -> Option<Place> {
         let len = self.array_len(&place);
         let value = u32::try_from(value).ok().filter(|v| len.is_none_or(|len| *v < len));
         let Some(value) = value else {
@@ -296,19 +335,33 @@ impl Lower<'_> {
         Some(Place { steps, hop_span: place.hop_span.to(span), known, span, ..place })
     }
 
-    fn computed_index(&mut self, place: Place, at: KExpr, elem: Option<TypeExpr>, span: Span) -> Option<Place> {
+    fn computed_index(
+        &mut self,
+        place: Place,
+        at: KExpr,
+        elem: Option<TypeExpr>,
+        span: Span,
+    ) -> Option<Place> {
         match elem.map(|elem| elem.kind) {
             Some(TypeExprKind::Struct(elem)) => {
                 let then = KThen::Element { elem: elem.name.clone(), index: Box::new(at) };
                 Some(place.hop(then, elem.name, span))
             }
-            Some(_) => self.unbuilt("an index that is not constant, into an array of anything but structs", span),
+            Some(_) => self.unbuilt(
+                "an index that is not constant, into an array of anything but structs",
+                span,
+            ),
             None => {
                 let path = self.sources.text(place.span);
-                let mut diagnostic =
-                    Diagnostic::new(Code::E0301, place.span, format!("what `{path}` is an array of is not known"));
+                let mut diagnostic = Diagnostic::new(
+                    Code::E0301,
+                    place.span,
+                    format!("what `{path}` is an array of is not known"),
+                );
                 if let (Some(of), member) = &place.last {
-                    diagnostic = diagnostic.help(format!("declare it: `kernel struct {of} {{ struct NAME {member}[]; }};`"));
+                    diagnostic = diagnostic.help(format!(
+                        "declare it: `kernel struct {of} {{ struct NAME {member}[]; }};`"
+                    ));
                 }
                 self.diags.push(diagnostic);
                 None
@@ -329,7 +382,9 @@ impl Lower<'_> {
 /// A member of an anonymous struct, found through further ones.
 fn find_member(fields: &[FieldDecl], name: &Name) -> Option<Known> {
     fields.iter().find_map(|field| match (&field.name, &field.ty.kind) {
-        (Some(found), _) if found.name == *name => Some(Known { ty: field.ty.clone(), bits: None, stated: false }),
+        (Some(found), _) if found.name == *name => {
+            Some(Known { ty: field.ty.clone(), bits: None, stated: false })
+        }
         (None, TypeExprKind::Anonymous(_, inner)) => find_member(inner, name),
         _ => None,
     })
@@ -338,8 +393,8 @@ fn find_member(fields: &[FieldDecl], name: &Name) -> Option<Known> {
 /// Whether two declarations of a member say the same of its type.
 pub(in super::super) fn same_type(a: &TypeExpr, b: &TypeExpr) -> bool {
     match (&a.kind, &b.kind) {
-        (TypeExprKind::Ptr(a), TypeExprKind::Ptr(b)) => same_type(a, b),
-        (TypeExprKind::Array(a, _), TypeExprKind::Array(b, _)) => same_type(a, b),
+        (TypeExprKind::Ptr(a), TypeExprKind::Ptr(b))
+        | (TypeExprKind::Array(a, _), TypeExprKind::Array(b, _)) => same_type(a, b),
         (TypeExprKind::Anonymous(..), TypeExprKind::Anonymous(..)) => false,
         _ => written(a) == written(b),
     }

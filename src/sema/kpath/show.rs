@@ -11,7 +11,9 @@ pub fn text(e: &KExpr) -> String {
         KExprKind::Const(value) => value.to_string(),
         KExprKind::Enumerator { enum_name, name } => format!("{enum_name}.{name}"),
         KExprKind::Unary(op, operand) => format!("{}{}", unary(*op), text(operand)),
-        KExprKind::Binary(op, left, right) => format!("({} {} {})", text(left), binary(*op), text(right)),
+        KExprKind::Binary(op, left, right) => {
+            format!("({} {} {})", text(left), binary(*op), text(right))
+        }
         KExprKind::Convert(int, operand) => format!("({})({})", show::int(*int), text(operand)),
     }
 }

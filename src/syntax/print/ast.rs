@@ -2,8 +2,9 @@
 
 use super::sexp::Sexp;
 use crate::syntax::ast::{
-    Block, EnumDecl, Expr, ExprKind, FieldDecl, File, FnDecl, Ident, Item, ItemKind, Probe, Stmt, StmtKind, StructDecl,
-    StructKind, TracepointDecl, TracepointParam, TypeExpr, TypeExprKind, UnaryOp,
+    Block, EnumDecl, Expr, ExprKind, FieldDecl, File, FnDecl, Ident, Item, ItemKind, Probe, Stmt,
+    StmtKind, StructDecl, StructKind, TracepointDecl, TracepointParam, TypeExpr, TypeExprKind,
+    UnaryOp,
 };
 
 /// A tree as indented S-expressions, an item after the other.
@@ -19,9 +20,10 @@ pub fn print_ast(file: &File) -> String {
 fn print_item(item: &Item) -> Sexp {
     match &item.kind {
         ItemKind::Import(path) => Sexp::list("import", [Sexp::atom(format!("{:?}", path.value))]),
-        ItemKind::Config(entries) => {
-            Sexp::lines("config", entries.iter().map(|e| Sexp::list("=", [name(&e.name), expr(&e.value)])))
-        }
+        ItemKind::Config(entries) => Sexp::lines(
+            "config",
+            entries.iter().map(|e| Sexp::list("=", [name(&e.name), expr(&e.value)])),
+        ),
         ItemKind::Map(map) => {
             let kind = Sexp::list(map.kind.name.as_str(), map.args.iter().map(expr));
             Sexp::list("let", [Sexp::atom(format!("@{}", map.name.name)), kind])
@@ -57,7 +59,8 @@ fn mirrors(target: Option<&Ident>) -> String {
 }
 
 fn struct_decl(decl: &StructDecl) -> Sexp {
-    let head = format!("{} {}{}", struct_kind(decl.kind), decl.name.name, mirrors(decl.mirrors.as_ref()));
+    let head =
+        format!("{} {}{}", struct_kind(decl.kind), decl.name.name, mirrors(decl.mirrors.as_ref()));
     Sexp::lines(head, decl.fields.iter().map(field))
 }
 
@@ -92,7 +95,10 @@ fn tracepoint(decl: &TracepointDecl) -> Sexp {
         .iter()
         .enumerate()
         .map(|(i, s)| alternative(i, Sexp::list(s.kind.name.as_str(), [name(&s.target)])));
-    Sexp::lines(format!("tracepoint user:{}", decl.name.name), decl.params.iter().map(param).chain(sources))
+    Sexp::lines(
+        format!("tracepoint user:{}", decl.name.name),
+        decl.params.iter().map(param).chain(sources),
+    )
 }
 
 fn param(param: &TracepointParam) -> Sexp {
@@ -111,9 +117,8 @@ fn fn_decl(decl: &FnDecl) -> Sexp {
 
 fn probe(probe: &Probe) -> Sexp {
     let specs = probe.specs.iter().map(|spec| {
-        let parts: Vec<&str> = spec.parts.iter().map(|p| p.name.as_str()).collect();
-        let mark = if spec.optional { " ?" } else { "" };
-        Sexp::atom(format!("{}{mark}", parts.join(" : ")))
+        let mark = spec.optional.then(|| Sexp::atom("?"));
+        Sexp::List(spec.parts.iter().map(name).chain(mark).collect())
     });
     let predicate = probe.predicate.as_ref().map(|p| Sexp::list("when", [expr(p)]));
     let specs = std::iter::once(Sexp::List(specs.collect()));
@@ -129,7 +134,10 @@ fn stmt(stmt: &Stmt) -> Sexp {
     match &stmt.kind {
         StmtKind::Let { name, ty: declared, init } => {
             let declared = declared.as_ref().map(ty);
-            Sexp::list(format!("let ${}", name.name), declared.into_iter().chain(init.as_ref().map(expr)))
+            Sexp::list(
+                format!("let ${}", name.name),
+                declared.into_iter().chain(init.as_ref().map(expr)),
+            )
         }
         StmtKind::Assign { target, op, value } => {
             let op = op.map_or("", crate::syntax::ast::BinaryOp::as_str);
@@ -146,9 +154,10 @@ fn stmt(stmt: &Stmt) -> Sexp {
             let parts = [Sexp::atom(format!("for ${}", var.name)), range];
             Sexp::Lines(2, parts.into_iter().chain(body.stmts.iter().map(self::stmt)).collect())
         }
-        StmtKind::ForMap { var, map, body } => {
-            Sexp::lines(format!("for ${} @{}", var.name, map.name), body.stmts.iter().map(self::stmt))
-        }
+        StmtKind::ForMap { var, map, body } => Sexp::lines(
+            format!("for ${} @{}", var.name, map.name),
+            body.stmts.iter().map(self::stmt),
+        ),
         StmtKind::While { cond, body } => counted("while", cond, body),
         StmtKind::Unroll { count, body } => counted("unroll", count, body),
         StmtKind::Break => Sexp::atom("(break)"),
@@ -188,15 +197,21 @@ fn expr(value: &Expr) -> Sexp {
         ExprKind::Name(n) => Sexp::atom(n.as_str()),
         ExprKind::Local(n) => Sexp::atom(format!("${n}")),
         ExprKind::Map { name, key: None } => Sexp::atom(format!("@{}", name.name)),
-        ExprKind::Map { name, key: Some(key) } => Sexp::list(format!("@{}", name.name), key.iter().map(expr)),
+        ExprKind::Map { name, key: Some(key) } => {
+            Sexp::list(format!("@{}", name.name), key.iter().map(expr))
+        }
         ExprKind::Field { base, name: member, arrow } => {
             Sexp::list(if *arrow { "->" } else { "." }, [expr(base), name(member)])
         }
         ExprKind::Index { base, index } => Sexp::list("index", [expr(base), expr(index)]),
-        ExprKind::Call { callee, args } => Sexp::list(format!("call {}", callee.name), args.iter().map(expr)),
+        ExprKind::Call { callee, args } => {
+            Sexp::list(format!("call {}", callee.name), args.iter().map(expr))
+        }
         ExprKind::Unary(op, operand) => Sexp::list(unary(*op), [expr(operand)]),
         ExprKind::Binary(op, left, right) => Sexp::list(op.as_str(), [expr(left), expr(right)]),
-        ExprKind::Ternary(cond, then, otherwise) => Sexp::list("?", [expr(cond), expr(then), expr(otherwise)]),
+        ExprKind::Ternary(cond, then, otherwise) => {
+            Sexp::list("?", [expr(cond), expr(then), expr(otherwise)])
+        }
         ExprKind::Cast(target, operand) => Sexp::list("cast", [ty(target), expr(operand)]),
         ExprKind::StructLit(target, fields) => {
             let fields = fields.iter().map(|(n, v)| Sexp::list(format!(".{}", n.name), [expr(v)]));
@@ -223,7 +238,9 @@ fn expr(value: &Expr) -> Sexp {
 
 fn ty(value: &TypeExpr) -> Sexp {
     match &value.kind {
-        TypeExprKind::Int { bits, signed } => Sexp::atom(format!("{}{bits}", if *signed { 's' } else { 'u' })),
+        TypeExprKind::Int { bits, signed } => {
+            Sexp::atom(format!("{}{bits}", if *signed { 's' } else { 'u' }))
+        }
         TypeExprKind::Char => Sexp::atom("char"),
         TypeExprKind::Bool => Sexp::atom("bool"),
         TypeExprKind::Void => Sexp::atom("void"),
@@ -232,7 +249,9 @@ fn ty(value: &TypeExpr) -> Sexp {
         TypeExprKind::Struct(n) => Sexp::list("struct", [name(n)]),
         TypeExprKind::Union(n) => Sexp::list("union", [name(n)]),
         TypeExprKind::Enum(n) => Sexp::list("enum", [name(n)]),
-        TypeExprKind::Anonymous(kind, fields) => Sexp::lines(struct_kind(*kind), fields.iter().map(field)),
+        TypeExprKind::Anonymous(kind, fields) => {
+            Sexp::lines(struct_kind(*kind), fields.iter().map(field))
+        }
         TypeExprKind::Ptr(target) => Sexp::list("*", [ty(target)]),
         TypeExprKind::Array(element, n) => {
             Sexp::list("array", std::iter::once(ty(element)).chain(n.iter().map(|n| expr(n))))
