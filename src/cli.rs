@@ -16,7 +16,12 @@ use clap::{Parser, Subcommand};
 
 /// Compiles tracing scripts over user-ized kernel structs into eBPF objects that run on any kernel.
 #[derive(Debug, Parser)]
-#[command(name = "ubpfc", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    name = "ubpfc",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,7 +48,9 @@ enum Exit {
 pub fn main() -> ! {
     std::panic::set_hook(Box::new(|info| {
         eprintln!("ubpfc: internal error: {info}");
-        eprintln!("This is a bug in ubpfc, not in your script. Please report it with the script that shows it.");
+        eprintln!(
+            "This is a bug in ubpfc, not in your script. Please report it with the script that shows it."
+        );
         std::process::exit(Exit::Bug as i32);
     }));
     let cli = Cli::parse();

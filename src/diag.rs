@@ -126,6 +126,23 @@ impl Diagnostic {
     }
 }
 
+/// Texts longer than this, in bytes, are cut: they quote names, and a name may be as long as a file.
+const MAX_TEXT: usize = 600;
+
+impl Diagnostic {
+    fn clip(&mut self) {
+        let labels = self.secondary.iter_mut().map(|l| &mut l.text);
+        let texts = [&mut self.message, &mut self.label]
+            .into_iter()
+            .chain(&mut self.notes)
+            .chain(&mut self.help);
+        for text in texts.chain(labels).filter(|text| text.len() > MAX_TEXT) {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            text.push('…');
+        }
+    }
+}
+
 /// The findings of one or more stages, in the order they were made.
 #[derive(Clone, Debug, Default)]
 pub struct Diags {
@@ -142,7 +159,8 @@ impl Diags {
     }
 
     /// Adds one, unless it repeats another or there are too many already.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        diagnostic.clip();
         let repeats = |d: &Diagnostic| d.span == diagnostic.span && d.code == diagnostic.code;
         if self.list.len() < MAX_DIAGNOSTICS && !self.list.iter().any(repeats) {
             self.list.push(diagnostic);
@@ -159,6 +177,11 @@ impl Diags {
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Whether more would not be kept, so that nobody need look for what to say.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DIAGNOSTICS
     }
 
     /// Whether there are none.

@@ -6,7 +6,7 @@
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::sema::hir::{ClassLevel, Hir};
 use crate::sema::imports::Importer;
-use crate::source::{FileId, Sources};
+use crate::source::{FileId, Sources, Span};
 use crate::target::Target;
 use crate::{isa, lower, object, sema, syntax};
 
@@ -86,7 +86,7 @@ fn run(
     if options.emit == Emit::Tokens {
         let (tokens, found) = syntax::tokens(sources, root);
         diags.extend(found);
-        return text(syntax::print_tokens(sources, &tokens));
+        return text(syntax::print_tokens(sources, root, &tokens));
     }
     if options.emit == Emit::Ast {
         let (parsed, found) = syntax::parse(sources, root);
@@ -113,14 +113,19 @@ fn run(
     }
 
     let code = taken(lower::emit(module, &hir, target), diags)?;
+    let unwritable = |error| unwritable(sources, root, &error);
     match options.emit {
-        Emit::Asm => return text(isa::print_code(&code, &hir, sources)),
-        Emit::Relocs => return text(isa::print_relocs(&code, &hir, sources)),
-        _ => {}
+        Emit::Asm => text(object::print_code(&hir, &code, sources)),
+        Emit::Relocs => {
+            let relocs = object::print_relocs(&hir, &code, sources);
+            text(taken(relocs.map_err(unwritable), diags)?)
+        }
+        _ => {
+            let object = object::write(&hir, &code, sources, target);
+            let bytes = taken(object.map_err(unwritable), diags)?;
+            Some(Output { bytes, summary: Some(summary(&hir, &code)) })
+        }
     }
-
-    let bytes = taken(object::write(&hir, &code, sources, target), diags)?;
-    Some(Output { bytes, summary: Some(summary(&hir, &code)) })
 }
 
 fn text(text: String) -> Option<Output> {
@@ -130,6 +135,17 @@ fn text(text: String) -> Option<Output> {
 /// The value, or its diagnostics among the others.
 fn taken<T>(result: Result<T, Diags>, diags: &mut Diags) -> Option<T> {
     result.map_err(|found| diags.extend(found)).ok()
+}
+
+/// What keeps an object from being written is never at one place of the script.
+fn unwritable(sources: &Sources, root: FileId, error: &object::ObjectError) -> Diags {
+    let whole = Span::new(root, 0, sources.file(root).text.find('\n').map_or(0, |end| end as u32));
+    let mut diags = Diags::new();
+    diags.push(
+        Diagnostic::new(Code::E0506, whole, error.to_string())
+            .label("of an object made from this script"),
+    );
+    diags
 }
 
 fn summary(hir: &Hir, code: &isa::code::Code) -> Summary {

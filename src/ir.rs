@@ -12,13 +12,18 @@
 //! Invariants, checked by `verify` after every pass: every use is dominated by its definition; arguments match parameters in number; every id is in range; a call has the
 //! number of arguments of its helper; slot accesses stay inside their slot.
 
+pub mod cfg;
 pub mod helper;
+pub mod print;
 pub mod reloc;
+pub mod verify;
+mod visit;
 
 use crate::sema::hir::MapId;
 use crate::source::Span;
 pub use helper::Helper;
 use la_arena::{Arena, Idx};
+pub use print::print;
 use reloc::{AccessId, CoreReloc};
 use smol_str::SmolStr;
 
@@ -89,13 +94,13 @@ pub struct Inst {
 }
 
 /// Operations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A number.
     Const(u64),
     /// A number that the loader fills in.
     Core(CoreReloc),
-    /// The program's context pointer.
+    /// The context pointer: the program's, or in a callback the one that its caller handed to the helper.
     Ctx,
     /// The address of a byte of a stack slot.
     SlotAddr(SlotId, u32),

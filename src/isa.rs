@@ -3,3 +3,4 @@
 pub mod code;
 pub mod encode;
 pub mod opcode;
+pub mod print;

@@ -1,8 +1,11 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
+pub mod cli;
 pub mod diag;
+pub mod driver;
 pub mod ir;
 pub mod isa;
+pub mod lower;
 pub mod object;
 pub mod sema;
 pub mod source;

@@ -1,3 +1,5 @@
 //! The command `ubpfc`.
 
-fn main() {}
+fn main() {
+    ubpfc::cli::main();
+}

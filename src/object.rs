@@ -10,6 +10,7 @@ mod code;
 pub mod elf;
 pub mod flavor;
 mod maps;
+mod print;
 pub mod read;
 mod rodata;
 pub mod types;
@@ -17,6 +18,7 @@ pub mod ubpf;
 
 pub use code::section_name;
 pub use maps::ring_name;
+pub use print::{print_code, print_relocs};
 
 use self::btf::Btf;
 use self::elf::{Section, section_flags, section_type};

@@ -88,3 +88,20 @@ fn a_chain_of_maps_that_are_read_before_they_are_written_is_followed_to_its_end(
     assert!(!diags.has_errors(), "{}", render(&sources, &diags, HUMAN));
     assert!(sema::print(&hir).contains("map @m0: u64"));
 }
+
+#[test]
+fn a_script_that_stops_anywhere_gives_diagnostics_and_no_panic() {
+    for folder in ["testdata/hir", "testdata/errors"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            if file.extension() != Some("ub".as_ref()) {
+                continue;
+            }
+            for (end, _) in text.char_indices().step_by(11) {
+                let (_, hir, _) = analyze("cut.ub", &text[..end]);
+                let _ = sema::print(&hir);
+            }
+        }
+    }
+}

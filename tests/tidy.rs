@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sema", &["source", "diag", "syntax"]),
     ("uapi", &["source", "sema"]),
     ("ir", &["source", "sema"]),
-    ("isa", &["source", "sema", "ir"]),
+    ("isa", &["source", "target", "sema", "ir"]),
     ("lower", &["source", "diag", "target", "sema", "ir", "isa"]),
     ("object", &["source", "diag", "target", "sema", "ir", "isa"]),
     ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),

@@ -130,15 +130,21 @@ impl Args {
             Some(path) if path == Path::new("-") => Ok(None),
             Some(path) => Ok(Some(path.clone())),
             None if options.emit != Emit::Obj => Ok(None),
-            None if script == Path::new("-") => bail!("a script from standard input needs `-o FILE`"),
-            None => Ok(Some(PathBuf::from(script.file_stem().unwrap_or_default()).with_extension("o"))),
+            None if script == Path::new("-") => {
+                bail!("a script from standard input needs `-o FILE`")
+            }
+            None => {
+                Ok(Some(PathBuf::from(script.file_stem().unwrap_or_default()).with_extension("o")))
+            }
         }
     }
 }
 
 /// Compiles one script.
 pub(super) fn run(args: &Args) -> Result<Exit> {
-    let Some(script) = &args.script else { bail!("name a script, such as `ubpfc examples/runqlat.ub -o runqlat.o`") };
+    let Some(script) = &args.script else {
+        bail!("name a script, such as `ubpfc examples/runqlat.ub -o runqlat.o`")
+    };
     let options = args.options();
     let destination = args.destination(script, options)?;
     if destination.is_none() && options.emit == Emit::Obj && std::io::stdout().is_terminal() {
@@ -153,7 +159,8 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
     };
 
     let mut sources = Sources::new();
-    let name = if script == Path::new("-") { "<stdin>".into() } else { script.display().to_string() };
+    let name =
+        if script == Path::new("-") { "<stdin>".into() } else { script.display().to_string() };
     let root = sources.add(name, text, Origin::User);
     let mut importer = FileImporter { folders: args.import.clone(), library: uapi::Library };
     let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);

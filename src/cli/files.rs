@@ -29,7 +29,10 @@ pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
 fn text(reader: impl Read, name: &str) -> Result<String, Unreadable> {
     let mut bytes = Vec::new();
     let limit = MAX_FILE_BYTES as u64 + 1;
-    reader.take(limit).read_to_end(&mut bytes).map_err(|e| (Exit::Usage, format!("cannot read {name}: {e}")))?;
+    reader
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|e| (Exit::Usage, format!("cannot read {name}: {e}")))?;
     if bytes.len() > MAX_FILE_BYTES {
         return Err((Exit::Input, format!("{name} is larger than {} MiB", MAX_FILE_BYTES >> 20)));
     }
@@ -51,7 +54,10 @@ pub(super) struct FileImporter {
 impl Importer for FileImporter {
     fn find(&mut self, path: &str, importing: FileId, sources: &Sources) -> Result<Found, String> {
         if path.starts_with("./") || path.starts_with("../") {
-            let beside = Path::new(&sources.file(importing).name).parent().unwrap_or(Path::new("")).join(path);
+            let beside = Path::new(&sources.file(importing).name)
+                .parent()
+                .unwrap_or(Path::new(""))
+                .join(path);
             return read_import(&beside);
         }
         let not_there = match self.library.find(path, importing, sources) {
@@ -60,7 +66,10 @@ impl Importer for FileImporter {
         };
         let file_name = if path.ends_with(".ub") { path.to_owned() } else { format!("{path}.ub") };
         let in_folders = self.folders.iter().map(|folder| folder.join(&file_name));
-        in_folders.into_iter().find(|candidate| candidate.is_file()).map_or(Err(not_there), |f| read_import(&f))
+        in_folders
+            .into_iter()
+            .find(|candidate| candidate.is_file())
+            .map_or(Err(not_there), |f| read_import(&f))
     }
 }
 

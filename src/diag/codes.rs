@@ -96,6 +96,7 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
     E0402 "argument that the event has not"
@@ -118,6 +119,12 @@ codes! {
     E0431 "format that does not go with its arguments"
     E0432 "record that says nothing"
     // E05 limits of BPF
+    E0501 "stack too small"
+    E0502 "program too long"
+    E0503 "too many values at once"
+    E0504 "map key too large"
+    E0505 "record too large"
+    E0506 "object that cannot be written"
     E0520 "loop without a limit"
     E0521 "text without a small constant size"
     // W1 warnings

@@ -91,6 +91,7 @@ numbers! {
     JLE: u8 = 0xb0, "Unsigned `<=` (v2).";
     JSLT: u8 = 0xc0, "Signed `<` (v2).";
     JSLE: u8 = 0xd0, "Signed `<=` (v2).";
+    JCOND: u8 = 0xe0, "`may_goto`: leaves a loop that has run too long (kernel 6.9).";
 }
 
 // Atomics: the immediate of an `ATOMIC` store.

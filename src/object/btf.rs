@@ -55,13 +55,13 @@ pub mod kind {
     pub const ENUM64: u32 = 19;
 }
 
-/// A type. Names are empty where there is none.
+/// A type. Names are empty where there is none; types that are written own them, types that are read borrow them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Type {
+pub enum Type<Name = SmolStr> {
     /// An integer.
     Int {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// Its size.
         bytes: u32,
         /// How many bits count.
@@ -87,16 +87,16 @@ pub enum Type {
         /// Which of them.
         union: bool,
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// In bytes.
         size: u32,
         /// Its members in order.
-        members: Vec<Member>,
+        members: Vec<Member<Name>>,
     },
     /// An enum.
     Enum {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// In bytes.
         size: u32,
         /// Whether its values are signed.
@@ -104,19 +104,19 @@ pub enum Type {
         /// Whether it is kept with 64-bit values (`ENUM64`).
         wide: bool,
         /// Names and values, extended to 64 bits.
-        values: Vec<(SmolStr, u64)>,
+        values: Vec<(Name, u64)>,
     },
     /// A struct or union that is only declared.
     Fwd {
         /// Which of them.
         union: bool,
         /// Its name.
-        name: SmolStr,
+        name: Name,
     },
     /// A typedef.
     Typedef {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// What it stands for.
         ty: TypeId,
     },
@@ -130,7 +130,7 @@ pub enum Type {
     /// A function.
     Func {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// Its prototype.
         proto: TypeId,
         /// Whether other objects see it.
@@ -141,12 +141,12 @@ pub enum Type {
         /// What it returns.
         ret: TypeId,
         /// Names and types; a last one without both stands for `...`.
-        params: Vec<(SmolStr, TypeId)>,
+        params: Vec<(Name, TypeId)>,
     },
     /// A variable.
     Var {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// Its type.
         ty: TypeId,
         /// 0 static, 1 global, 2 external.
@@ -155,7 +155,7 @@ pub enum Type {
     /// A section of variables.
     DataSec {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// In bytes.
         size: u32,
         /// The variables by offset.
@@ -164,14 +164,14 @@ pub enum Type {
     /// A floating-point number.
     Float {
         /// Its name.
-        name: SmolStr,
+        name: Name,
         /// In bytes.
         size: u32,
     },
     /// An attribute of a declaration.
     DeclTag {
         /// The attribute.
-        name: SmolStr,
+        name: Name,
         /// The declaration.
         ty: TypeId,
         /// Which member or argument, or -1.
@@ -180,7 +180,7 @@ pub enum Type {
     /// An attribute of a type.
     TypeTag {
         /// The attribute.
-        name: SmolStr,
+        name: Name,
         /// The type.
         ty: TypeId,
     },
@@ -188,9 +188,9 @@ pub enum Type {
 
 /// A member of a struct or union.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Member {
+pub struct Member<Name = SmolStr> {
     /// Its name; empty for an anonymous one.
-    pub name: SmolStr,
+    pub name: Name,
     /// Its type.
     pub ty: TypeId,
     /// In bits; of a bitfield on big endian it counts from the most significant bit.

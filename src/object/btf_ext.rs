@@ -13,7 +13,7 @@ macro_rules! core_kinds {
     ($($name:ident = $number:literal, $text:literal;)*) => {
         /// What a CO-RE record asks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum CoreKind { $(#[doc = $text] $name = $number,)* }
+        pub enum CoreKind { $(#[doc = concat!("`", $text, "`")] $name = $number,)* }
 
         impl CoreKind {
             /// Every kind by number.

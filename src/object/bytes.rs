@@ -41,7 +41,9 @@ impl Writer {
 
     /// Appends numbers.
     pub fn words(&mut self, values: &[u32]) {
-        values.iter().for_each(|value| self.u32(*value));
+        for value in values {
+            self.u32(*value);
+        }
     }
 
     /// Appends zeros up to a multiple of `align`.
@@ -152,9 +154,77 @@ impl Strings {
     }
 }
 
-/// The string at an offset of a table, up to its NUL; `None` outside or where it is not UTF-8.
-pub fn string_at(table: &[u8], offset: u32) -> Option<&str> {
-    let tail = table.get(offset as usize..)?;
-    let end = tail.iter().position(|byte| *byte == 0)?;
-    std::str::from_utf8(tail.get(..end)?).ok()
+/// A table of NUL-terminated strings that is read. Looking a string up takes no time in its length, so that many references to a long string do no harm.
+#[derive(Debug)]
+pub struct StringTable<'a> {
+    bytes: &'a [u8],
+    /// The strings that are not empty, each with its offset. Those that are not UTF-8, or have no NUL, are left out.
+    strings: Vec<(u32, &'a str)>,
+}
+
+impl<'a> StringTable<'a> {
+    /// Finds the strings in `bytes`.
+    pub fn new(bytes: &'a [u8]) -> StringTable<'a> {
+        let mut strings = Vec::new();
+        let mut offset = 0;
+        for piece in bytes.split_inclusive(|byte| *byte == 0) {
+            let string = piece.strip_suffix(&[0]).filter(|string| !string.is_empty());
+            let string = string.and_then(|string| std::str::from_utf8(string).ok());
+            if let (Some(string), Ok(offset)) = (string, u32::try_from(offset)) {
+                strings.push((offset, string));
+            }
+            offset += piece.len();
+        }
+        StringTable { bytes, strings }
+    }
+
+    /// The string from an offset up to the next NUL, or a tail of one; `None` outside of the table and where it is not UTF-8.
+    pub fn get(&self, offset: u32) -> Option<&'a str> {
+        if *self.bytes.get(offset as usize)? == 0 {
+            return Some("");
+        }
+        let next = self.strings.partition_point(|(start, _)| *start <= offset);
+        let (start, string) = self.strings.get(next.checked_sub(1)?)?;
+        string.get((offset - start) as usize..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_stored_once_and_found_again() {
+        let mut strings = Strings::default();
+        let offsets = ["", "pid", "tgid", "pid", "a\0b"].map(|string| strings.add(string));
+        assert_eq!(offsets, [0, 1, 5, 1, 10]);
+        let bytes = strings.bytes();
+        assert_eq!(bytes, b"\0pid\0tgid\0a\0");
+        let table = StringTable::new(&bytes);
+        let found = [0, 1, 2, 4, 5, 10, 11, 12, u32::MAX].map(|offset| table.get(offset));
+        let expected = ["", "pid", "id", "", "tgid", "a", ""].map(Some);
+        assert_eq!(found, [&expected[..], &[None, None]].concat()[..]);
+    }
+
+    #[test]
+    fn what_is_not_a_string_is_not_found() {
+        let table = StringTable::new(b"\0ok\0\xff\xfe\0\xc3\xa9\0open");
+        let found = [1, 4, 5, 7, 8, 10, 11].map(|offset| table.get(offset));
+        assert_eq!(found, [Some("ok"), None, None, Some("\u{e9}"), None, None, None]);
+    }
+
+    #[test]
+    fn numbers_survive_in_both_byte_orders() {
+        for endian in [Endian::Little, Endian::Big] {
+            let mut writer = Writer::new(endian);
+            writer.u16(0x1234);
+            writer.align(4);
+            writer.u32(0x5678_9abc);
+            writer.u64(42);
+            let mut reader = Reader::new(endian, &writer.bytes);
+            assert_eq!((reader.u16(), reader.u16()), (Some(0x1234), Some(0)));
+            assert_eq!((reader.u32(), reader.u64()), (Some(0x5678_9abc), Some(42)));
+            assert_eq!((reader.u8(), reader.is_empty()), (None, true));
+        }
+    }
 }

@@ -193,7 +193,7 @@ fn declare_function(placed: &Placed<'_>, btf: &mut Btf) -> TypeId {
     btf.add(Type::Func { name, proto, global: placed.is_program })
 }
 
-/// One record where the line or column changes.
+/// One record where the line or column changes; of several for one instruction the last, since the kernel refuses more.
 fn quote_lines(
     placed: &Placed<'_>,
     sources: &Sources,
@@ -208,8 +208,9 @@ fn quote_lines(
     for (insn, span) in &function.lines {
         let quoted = quote(*span, sources, btf);
         if last.replace(quoted) != Some(quoted) {
-            let (file, text, line, col) = quoted;
-            out.push(LineInfo { insn_off: placed.offset + insn.0 * 8, file, text, line, col });
+            let (insn_off, (file, text, line, col)) = (placed.offset + insn.0 * 8, quoted);
+            out.pop_if(|last| last.insn_off == insn_off);
+            out.push(LineInfo { insn_off, file, text, line, col });
         }
     }
     Ok(())

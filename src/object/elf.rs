@@ -13,6 +13,7 @@ pub mod section_type {
     pub const PROGBITS: u32 = 1;
     pub const SYMTAB: u32 = 2;
     pub const STRTAB: u32 = 3;
+    pub const NOBITS: u32 = 8;
     pub const REL: u32 = 9;
 }
 
@@ -42,7 +43,7 @@ pub const R_BPF_64_64: u32 = 1;
 
 const HEADER_SIZE: usize = 64;
 const SECTION_HEADER_SIZE: u16 = 64;
-const SYMBOL_SIZE: u64 = 24;
+const SYMBOL_SIZE: usize = 24;
 const REL_SIZE: u64 = 16;
 
 /// The index of a section as it was added; in the file it is one more, since the first header is empty.
@@ -180,7 +181,7 @@ impl File {
             link: strtab,
             info: index32(locals + 1),
             align: 8,
-            entry_size: SYMBOL_SIZE,
+            entry_size: SYMBOL_SIZE as u64,
         });
         headers.append(&mut relocations);
         let name = strings.add(".strtab");
@@ -215,7 +216,7 @@ impl File {
         let mut sorted: Vec<(u32, &Symbol)> = order.iter().copied().zip(&self.symbols).collect();
         sorted.sort_by_key(|(place, _)| *place);
         let mut out = Writer::new(endian);
-        out.bytes.resize(SYMBOL_SIZE as usize, 0);
+        out.bytes.resize(SYMBOL_SIZE, 0);
         for (_, symbol) in sorted {
             out.u32(strings.add(&symbol.name));
             out.bytes.extend([u8::from(symbol.global) << 4 | symbol.kind, 0]);

@@ -250,6 +250,18 @@ impl Builder {
     }
 }
 
+/// The number that CO-RE has for a question about a field.
+pub(super) fn kind_of(question: FieldQuestion) -> CoreKind {
+    match question {
+        FieldQuestion::ByteOffset => CoreKind::ByteOff,
+        FieldQuestion::ByteSize => CoreKind::ByteSize,
+        FieldQuestion::Exists => CoreKind::FieldExists,
+        FieldQuestion::Signed => CoreKind::Signed,
+        FieldQuestion::LshiftU64 => CoreKind::LshiftU64,
+        FieldQuestion::RshiftU64 => CoreKind::RshiftU64,
+    }
+}
+
 /// The question about a field, as the flavor has it.
 fn field(
     access: &Access,
@@ -258,14 +270,7 @@ fn field(
     endian: Endian,
 ) -> Result<Question, ObjectError> {
     let place = flavor.shape.locate(&access.steps);
-    let kind = match question {
-        FieldQuestion::ByteOffset => CoreKind::ByteOff,
-        FieldQuestion::ByteSize => CoreKind::ByteSize,
-        FieldQuestion::Exists => CoreKind::FieldExists,
-        FieldQuestion::Signed => CoreKind::Signed,
-        FieldQuestion::LshiftU64 => CoreKind::LshiftU64,
-        FieldQuestion::RshiftU64 => CoreKind::RshiftU64,
-    };
+    let kind = kind_of(question);
     let path = format!("{}{}", flavor.name, place.path);
     let number = matches!(kind, CoreKind::Signed | CoreKind::LshiftU64 | CoreKind::RshiftU64);
     if number && place.is_element {

@@ -109,9 +109,9 @@ fn definition(
     (btf.composite("", size, members), size)
 }
 
-/// A number as a type: a pointer to an array of that many `int`s.
+/// A number as a type: a pointer to an array of that many elements. They have one byte, since the kernel refuses arrays beyond 4 GiB.
 fn number(value: u32, btf: &mut Btf) -> TypeId {
-    let int = btf.int(IntTy::S32);
-    let array = btf.array(int, value);
+    let byte = btf.int(IntTy::U8);
+    let array = btf.array(byte, value);
     btf.ptr(array)
 }

@@ -99,14 +99,12 @@ fn enumeration(hir: &Hir, id: EnumId, btf: &mut Btf) -> TypeId {
         EnumeratorValue::Const(value) => Some((enumerator.name.clone(), value)),
         EnumeratorValue::Kernel { .. } => None,
     });
-    let (size, signed, wide) = (data.repr.size(), data.repr.signed, data.repr.size() == 8);
-    match values.collect::<Option<Vec<_>>>() {
-        Some(values) => btf.add(Type::Enum { name: data.name.clone(), size, signed, wide, values }),
-        None => {
-            let base = btf.int(data.repr);
-            btf.typedef(data.name.clone(), base)
-        }
-    }
+    let Some(values) = values.collect() else {
+        let base = btf.int(data.repr);
+        return btf.typedef(data.name.clone(), base);
+    };
+    let (size, signed) = (data.repr.size(), data.repr.signed);
+    btf.add(Type::Enum { name: data.name.clone(), size, signed, wide: size == 8, values })
 }
 
 /// A struct whose members are called `_0`, `_1` and so on.

@@ -4,10 +4,15 @@
 //! nothing is decided twice: a name is looked up, a type chosen and an operator given its sign here, and later stages only carry them. What a
 //! diagnostic was given for has [`Ty::Error`], and nothing that contains it is reported again.
 
+mod aggregate;
+mod assign;
 mod calls;
 mod convert;
 mod expr;
+mod loops;
+mod mapcalls;
 mod mapuse;
+mod names;
 mod ops;
 mod output;
 mod record;
@@ -25,7 +30,7 @@ use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::Name;
 use indexmap::IndexMap;
 use la_arena::Arena;
-use rustc_hash::{FxBuildHasher, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// One walk over all bodies.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) struct Pass<'a> {
     pub maps: &'a mut Maps,
     /// The records written so far.
     pub outputs: Arena<Output>,
+    /// Those records by where they are written.
+    pub output_at: FxHashMap<Span, Vec<OutputId>>,
     /// The findings.
     pub diags: Diags,
     /// Whether types are still being looked for: what is unknown may become known in the next walk.
@@ -97,9 +104,9 @@ pub(super) struct Body<'p, 'a> {
 #[derive(Debug, Default)]
 pub(super) struct Vars {
     /// From the outermost block to the innermost.
-    scopes: Vec<Vec<(Name, LocalId)>>,
+    scopes: Vec<IndexMap<Name, LocalId, FxBuildHasher>>,
     /// Names that an inner block has declared and that are out of scope now.
-    gone: Vec<(Name, Span)>,
+    gone: FxHashMap<Name, Span>,
     facts: la_arena::ArenaMap<LocalId, VarFacts>,
     /// Variables that have a value on every path to here.
     pub assigned: FxHashSet<LocalId>,
@@ -118,7 +125,7 @@ pub(super) struct VarFacts {
 
 impl Vars {
     pub(super) fn enter(&mut self) {
-        self.scopes.push(Vec::new());
+        self.scopes.push(IndexMap::default());
     }
 
     /// Leaves a block; gives the variables it had.
@@ -129,17 +136,16 @@ impl Vars {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<LocalId> {
-        let mut all = self.scopes.iter().rev().flat_map(|scope| scope.iter().rev());
-        all.find(|(n, _)| n == name).map(|(_, id)| *id)
+        self.scopes.iter().rev().find_map(|scope| scope.get(name)).copied()
     }
 
     pub(super) fn in_this_block(&self, name: &str) -> Option<LocalId> {
-        self.scopes.last()?.iter().rev().find(|(n, _)| n == name).map(|(_, id)| *id)
+        self.scopes.last()?.get(name).copied()
     }
 
     /// Where an inner block has declared a variable of that name.
     pub(super) fn gone(&self, name: &str) -> Option<Span> {
-        self.gone.iter().rev().find(|(n, _)| n == name).map(|(_, span)| *span)
+        self.gone.get(name).copied()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -148,7 +154,7 @@ impl Vars {
 
     pub(super) fn add(&mut self, name: Name, id: LocalId, facts: VarFacts) {
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push((name, id));
+            scope.insert(name, id);
         }
         self.facts.insert(id, facts);
     }
@@ -158,7 +164,7 @@ impl Vars {
     }
 
     pub(super) fn facts_mut(&mut self, id: LocalId) -> &mut VarFacts {
-        self.facts.entry(id).or_insert_with(VarFacts::default)
+        self.facts.entry(id).or_default()
     }
 }
 
@@ -185,6 +191,14 @@ impl<'p, 'a> Body<'p, 'a> {
         super::show::ty(self.hir(), ty)
     }
 
+    /// The part of a declaration that says what it declares, without its members.
+    pub(super) fn head(&self, declaration: Span) -> Span {
+        let text = self.pass.sources.text(declaration);
+        let head = text.split(['{', '\n']).next().unwrap_or(text).trim_end();
+        let len = u32::try_from(head.len()).unwrap_or(0);
+        Span { end: declaration.start.saturating_add(len), ..declaration }
+    }
+
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         self.pass.diags.push(diagnostic);
     }
@@ -194,6 +208,18 @@ impl<'p, 'a> Body<'p, 'a> {
         let span = diagnostic.span;
         self.report(diagnostic);
         error(span)
+    }
+
+    /// The name that was probably meant, while that is of use to anybody.
+    pub(super) fn nearest<'n>(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'n str>,
+    ) -> Option<&'n str> {
+        if self.pass.inferring || self.pass.diags.is_full() {
+            return None;
+        }
+        super::suggest::nearest(name, candidates)
     }
 
     /// Lowers the program's class, if it was higher.
@@ -254,11 +280,13 @@ impl<'p, 'a> Body<'p, 'a> {
     /// The kind of record that `kind` and the types make, which other programs of the same body share.
     pub(super) fn output(&mut self, kind: OutputKind, args: &[Expr], span: Span) -> OutputId {
         let args: Vec<Ty> = args.iter().map(|a| a.ty.clone()).collect();
-        let known = self.pass.outputs.iter().find(|(_, o)| o.span == span && o.args == args);
-        if let Some((id, _)) = known {
-            return id;
+        let here = self.pass.output_at.entry(span).or_default();
+        if let Some(known) = here.iter().find(|id| self.pass.outputs[**id].args == args) {
+            return *known;
         }
-        self.pass.outputs.alloc(Output { kind, args, span })
+        let id = self.pass.outputs.alloc(Output { kind, args, span });
+        here.push(id);
+        id
     }
 
     /// A variable of the compiler's own, which no name reaches.

@@ -14,22 +14,22 @@ use la_arena::Arena;
 
 /// How a kind of map is written, and what it can hold.
 struct Kind {
-    kind: MapKind,
+    map: MapKind,
     name: &'static str,
     keyed: bool,
     per_cpu: bool,
 }
 
 const KINDS: [Kind; 5] = [
-    Kind { kind: MapKind::Hash, name: "hash", keyed: true, per_cpu: false },
-    Kind { kind: MapKind::LruHash, name: "lruhash", keyed: true, per_cpu: false },
-    Kind { kind: MapKind::PerCpuHash, name: "percpuhash", keyed: true, per_cpu: true },
-    Kind { kind: MapKind::Array, name: "array", keyed: false, per_cpu: false },
-    Kind { kind: MapKind::PerCpuArray, name: "percpuarray", keyed: false, per_cpu: true },
+    Kind { map: MapKind::Hash, name: "hash", keyed: true, per_cpu: false },
+    Kind { map: MapKind::LruHash, name: "lruhash", keyed: true, per_cpu: false },
+    Kind { map: MapKind::PerCpuHash, name: "percpuhash", keyed: true, per_cpu: true },
+    Kind { map: MapKind::Array, name: "array", keyed: false, per_cpu: false },
+    Kind { map: MapKind::PerCpuArray, name: "percpuarray", keyed: false, per_cpu: true },
 ];
 
 fn facts(kind: MapKind) -> &'static Kind {
-    KINDS.iter().find(|k| k.kind == kind).unwrap_or(&KINDS[0])
+    KINDS.iter().find(|k| k.map == kind).unwrap_or(&KINDS[0])
 }
 
 /// The maps in the order of their first mention, and what is wrong with them as a whole.
@@ -40,8 +40,7 @@ pub(super) fn finish(maps: &Maps, decls: &Decls, sources: &Sources) -> (Arena<Ma
         finished.alloc(map(name, info, decls, sources, &mut diags));
     }
     for (name, decl) in &decls.maps {
-        let used = maps.iter().any(|(n, _)| n == name);
-        if !used && sources.file(decl.span.file).origin == Origin::User {
+        if !maps.is_mentioned(name) && sources.file(decl.span.file).origin == Origin::User {
             diags.push(
                 Diagnostic::new(Code::W1003, decl.span, format!("`@{name}` is never used"))
                     .label("declared here"),
@@ -52,16 +51,14 @@ pub(super) fn finish(maps: &Maps, decls: &Decls, sources: &Sources) -> (Arena<Ma
 }
 
 fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mut Diags) -> Map {
-    let key: Vec<Ty> = info.key.iter().flat_map(|(parts, _)| parts).map(|p| p.resolved()).collect();
-    let value = match &info.value {
-        Some((slot, _)) => slot.agg().map_or_else(|| MapValue::Plain(slot.ty()), MapValue::Agg),
-        None => {
-            if !info.written {
-                diags.push(never_written(name, info));
-            }
-            MapValue::Plain(Ty::Error)
-        }
-    };
+    let key: Vec<Ty> =
+        info.key.iter().flat_map(|(parts, _)| parts).map(super::join::Slot::resolved).collect();
+    let value = info.value.as_ref().map_or(MapValue::Plain(Ty::Error), |(slot, _)| {
+        slot.agg().map_or_else(|| MapValue::Plain(slot.ty()), MapValue::Agg)
+    });
+    if info.value.is_none() && !info.written {
+        diags.push(never_written(name, info));
+    }
     let span = info.decl.as_ref().map_or(info.first, |d| d.span);
     let (kind, max_entries) = match &info.decl {
         Some(decl) => {
@@ -139,7 +136,7 @@ fn check_kind(
     let wanted = KINDS
         .iter()
         .find(|k| {
-            k.keyed == (declared.keyed && keyed || histogram && keyed || key.len() > 1)
+            k.keyed == ((declared.keyed || histogram) && keyed || key.len() > 1)
                 && k.per_cpu == (declared.per_cpu || aggregation)
         })
         .map_or("hash", |k| k.name);

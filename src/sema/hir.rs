@@ -465,6 +465,17 @@ pub enum ClassLevel {
     Abi,
 }
 
+impl ClassLevel {
+    /// As it is printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClassLevel::NotAbi => "not abi",
+            ClassLevel::Private => "private",
+            ClassLevel::Abi => "abi",
+        }
+    }
+}
+
 /// What lowered a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culprit {

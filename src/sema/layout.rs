@@ -6,26 +6,81 @@
 use super::hir::{Agg, Hir, Map, MapValue};
 use super::types::{IntTy, Ty};
 
-/// Size and alignment of a type in bytes; [`Ty::Error`] and [`Ty::Void`] take nothing.
-pub fn size_align(hir: &Hir, ty: &Ty) -> (u32, u32) {
+/// The largest type that a script may declare, in bytes: what an instruction's offset can reach, and far more than a BPF program can hold at once.
+pub const MAX_SIZE: u32 = 1 << 15;
+
+/// How much room a type takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// In bytes, padding at the end included.
+    pub size: u32,
+    /// In bytes, a power of two.
+    pub align: u32,
+}
+
+/// The layout of a type; [`Ty::Error`] and [`Ty::Void`] take no room.
+pub fn of(hir: &Hir, ty: &Ty) -> Layout {
+    let natural = |size: u32| Layout { size, align: size };
     match ty {
-        Ty::Error | Ty::Void => (0, 1),
-        Ty::Bool => (1, 1),
-        Ty::Int(int) => (int.size(), int.size()),
-        Ty::Enum(id) => (hir.enums[*id].repr.size(), hir.enums[*id].repr.size()),
-        Ty::Str(len) => (*len, 1),
+        Ty::Error | Ty::Void => Layout { size: 0, align: 1 },
+        Ty::Bool => natural(1),
+        Ty::Int(int) => natural(int.size()),
+        Ty::Enum(id) => natural(hir.enums[*id].repr.size()),
+        Ty::Ptr(_) => natural(8),
+        Ty::Str(size) => Layout { size: *size, align: 1 },
         Ty::Array(elem, len) => {
-            let (size, align) = size_align(hir, elem);
-            (size.saturating_mul(*len), align)
+            let elem = of(hir, elem);
+            Layout { size: elem.size.saturating_mul(*len), ..elem }
         }
         Ty::Tuple(parts) => {
-            let fields = fields(hir, parts);
-            (fields.size, fields.align)
+            let mut packer = Packer::default();
+            for part in parts.iter() {
+                packer.push(of(hir, part));
+            }
+            packer.finish()
         }
-        Ty::Struct(id) => (hir.structs[*id].size, hir.structs[*id].align),
-        Ty::Mirror(id) => (hir.mirrors[*id].size, hir.mirrors[*id].align),
-        Ty::Ptr(_) => (8, 8),
+        Ty::Struct(id) => Layout { size: hir.structs[*id].size, align: hir.structs[*id].align },
+        Ty::Mirror(id) => Layout { size: hir.mirrors[*id].size, align: hir.mirrors[*id].align },
     }
+}
+
+/// Size and alignment of a type in bytes.
+pub fn size_align(hir: &Hir, ty: &Ty) -> (u32, u32) {
+    let Layout { size, align } = of(hir, ty);
+    (size, align)
+}
+
+/// Lays out the members of a C struct one after the other.
+#[derive(Debug)]
+pub struct Packer {
+    end: u32,
+    align: u32,
+}
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer { end: 0, align: 1 }
+    }
+}
+
+impl Packer {
+    /// The offset of the next member. Sizes beyond 4 GiB stay there.
+    pub fn push(&mut self, member: Layout) -> u32 {
+        let offset = align_up(self.end, member.align);
+        self.end = offset.saturating_add(member.size);
+        self.align = self.align.max(member.align);
+        offset
+    }
+
+    /// The layout of the whole.
+    pub fn finish(self) -> Layout {
+        Layout { size: align_up(self.end, self.align), align: self.align }
+    }
+}
+
+/// The least multiple of `align`, a power of two, from `offset` on; the greatest there is if that would be too large.
+pub fn align_up(offset: u32, align: u32) -> u32 {
+    offset.checked_next_multiple_of(align.max(1)).unwrap_or(!(align.max(1) - 1))
 }
 
 /// Where the members of a C struct are.
@@ -41,25 +96,15 @@ pub struct Fields {
 
 /// The layout of a C struct with members of these types.
 pub fn fields(hir: &Hir, types: &[Ty]) -> Fields {
-    place(types.iter().map(|ty| size_align(hir, ty)))
+    place(types.iter().map(|ty| of(hir, ty)))
 }
 
-/// The layout of a C struct with members of these sizes and alignments. Sizes beyond 4 GiB stay there.
-pub fn place(members: impl IntoIterator<Item = (u32, u32)>) -> Fields {
-    let mut layout = Fields { offsets: Vec::new(), size: 0, align: 1 };
-    for (size, align) in members {
-        let offset = align_up(layout.size, align);
-        layout.offsets.push(offset);
-        layout.size = offset.saturating_add(size);
-        layout.align = layout.align.max(align);
-    }
-    layout.size = align_up(layout.size, layout.align);
-    layout
-}
-
-/// The least multiple of `align`, a power of two, from `offset` on; the greatest there is if that would be too large.
-pub fn align_up(offset: u32, align: u32) -> u32 {
-    offset.checked_next_multiple_of(align.max(1)).unwrap_or(u32::MAX & !(align.max(1) - 1))
+/// The layout of a C struct with members of these layouts.
+pub fn place(members: impl IntoIterator<Item = Layout>) -> Fields {
+    let mut packer = Packer::default();
+    let offsets = members.into_iter().map(|member| packer.push(member)).collect();
+    let Layout { size, align } = packer.finish();
+    Fields { offsets, size, align }
 }
 
 /// What the kernel takes for the key of a map: the index of an array for a map without a key, the key itself if it has one part, otherwise a tuple of its
@@ -105,7 +150,7 @@ pub fn stored(ty: &Ty) -> Ty {
 /// The size of a map's value in bytes.
 pub fn map_value_size(hir: &Hir, map: &Map) -> u32 {
     match &map.value {
-        MapValue::Plain(ty) => size_align(hir, &stored(ty)).0,
+        MapValue::Plain(ty) => of(hir, &stored(ty)).size,
         MapValue::Agg(agg) => u32::try_from(agg_fields(agg).len() * 8).unwrap_or(u32::MAX),
     }
 }
@@ -115,8 +160,8 @@ pub const RECORD_HEADER: u32 = 8;
 
 /// The layout of a ring buffer record's arguments, whose offsets count from the start of the record.
 pub fn record(hir: &Hir, args: &[Ty]) -> Fields {
-    let mut layout =
-        place([(RECORD_HEADER, 8)].into_iter().chain(args.iter().map(|ty| size_align(hir, ty))));
+    let header = Layout { size: RECORD_HEADER, align: RECORD_HEADER };
+    let mut layout = place([header].into_iter().chain(args.iter().map(|ty| of(hir, ty))));
     layout.offsets.remove(0);
     layout
 }
@@ -127,7 +172,8 @@ mod tests {
 
     #[test]
     fn structs_are_padded_as_in_c() {
-        let layout = place([(1, 1), (8, 8), (2, 2), (16, 1)]);
+        let members = [(1, 1), (8, 8), (2, 2), (16, 1)];
+        let layout = place(members.map(|(size, align)| Layout { size, align }));
         assert_eq!(layout, Fields { offsets: vec![0, 8, 16, 18], size: 40, align: 8 });
     }
 
@@ -140,78 +186,6 @@ mod tests {
     #[test]
     fn sizes_saturate() {
         assert_eq!(align_up(u32::MAX, 8), 0xffff_fff8);
-        assert_eq!(size_align(&Hir::default(), &Ty::Array(Ty::U64.into(), u32::MAX)).0, u32::MAX);
+        assert_eq!(of(&Hir::default(), &Ty::Array(Ty::U64.into(), u32::MAX)).size, u32::MAX);
     }
-}
-
-// SHIM
-
-/// The largest type, in bytes: what an instruction's offset can reach, and far more than a BPF program can hold at once.
-pub const MAX_SIZE: u32 = 1 << 15;
-
-/// How much room a type takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// In bytes, padding at the end included.
-    pub size: u32,
-    /// In bytes, a power of two.
-    pub align: u32,
-}
-
-/// The layout of a type. What has no value takes no room.
-pub fn of(hir: &Hir, ty: &Ty) -> Layout {
-    let (size, align) = match ty {
-        Ty::Error | Ty::Void => (0, 1),
-        Ty::Bool => (1, 1),
-        Ty::Int(int) => (int.size(), int.size()),
-        Ty::Enum(id) => (hir.enums[*id].repr.size(), hir.enums[*id].repr.size()),
-        Ty::Str(len) => (*len, 1),
-        Ty::Array(elem, len) => {
-            let elem = of(hir, elem);
-            (elem.size.saturating_mul(*len), elem.align)
-        }
-        Ty::Tuple(parts) => {
-            let mut packer = Packer::default();
-            for part in parts.iter() {
-                packer.push(of(hir, part));
-            }
-            return packer.finish();
-        }
-        Ty::Struct(id) => (hir.structs[*id].size, hir.structs[*id].align),
-        Ty::Mirror(id) => (hir.mirrors[*id].size, hir.mirrors[*id].align),
-        Ty::Ptr(_) => (8, 8),
-    };
-    Layout { size, align }
-}
-
-/// Lays out members one after the other.
-#[derive(Debug)]
-pub struct Packer {
-    end: u32,
-    align: u32,
-}
-
-impl Default for Packer {
-    fn default() -> Packer {
-        Packer { end: 0, align: 1 }
-    }
-}
-
-impl Packer {
-    /// The offset of the next member. Sizes beyond 4 GiB stay there.
-    pub fn push(&mut self, member: Layout) -> u32 {
-        let offset = round_up(self.end, member.align);
-        self.end = offset.saturating_add(member.size);
-        self.align = self.align.max(member.align);
-        offset
-    }
-
-    /// The layout of the whole.
-    pub fn finish(self) -> Layout {
-        Layout { size: round_up(self.end, self.align), align: self.align }
-    }
-}
-
-fn round_up(value: u32, align: u32) -> u32 {
-    value.checked_next_multiple_of(align).unwrap_or(u32::MAX)
 }

@@ -99,6 +99,11 @@ impl Maps {
         format!("@{name}")
     }
 
+    /// Whether a map is mentioned in any body.
+    pub fn is_mentioned(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// All maps in the order of their first mention.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &MapInfo)> {
         self.table.iter()
@@ -147,7 +152,7 @@ impl Maps {
         id: MapId,
         value: ValueSlot,
         span: Span,
-    ) -> Result<(), Clash<ValueSlot>> {
+    ) -> Result<(), Box<Clash<ValueSlot>>> {
         let frozen = self.frozen;
         let info = self.get_mut(id);
         let Some((known, first)) = &mut info.value else {
@@ -156,7 +161,7 @@ impl Maps {
             return Ok(());
         };
         let Some(joined) = known.join(&value) else {
-            return Err(Clash { first: *first, known: known.clone() });
+            return Err(Box::new(Clash { first: *first, known: known.clone() }));
         };
         if !frozen && joined != *known {
             *known = joined;

@@ -76,18 +76,18 @@ pub(super) struct Place {
 }
 
 /// The place that a spec names.
-pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Diagnostic> {
+pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diagnostic>> {
     let Some((kind_name, rest)) = spec.parts.split_first() else {
-        return Err(Diagnostic::new(Code::E0421, spec.span, "empty probe"));
+        return Err(Box::new(Diagnostic::new(Code::E0421, spec.span, "empty probe")));
     };
     let kind = KINDS.iter().find(|k| k.names.contains(&kind_name.name.as_str()));
     let Some(kind) = kind else { return Err(unknown_kind(kind_name)) };
     if spec.optional {
-        return Err(unbuilt::unbuilt("an optional probe `?`", spec.span.after()));
+        return Err(Box::new(unbuilt::unbuilt("an optional probe `?`", spec.span.after())));
     }
     match &kind.what {
         What::User => user(decls, kind, spec, rest),
-        What::Syscall => syscall::resolve(decls, spec, rest).map_err(|d| usage(d, kind)),
+        What::Syscall => syscall::resolve(decls, spec, rest).map_err(|d| usage(*d, kind)),
         What::Once(once) => match rest {
             [] => Ok(once_place(*once, spec)),
             [extra, ..] => Err(malformed(kind, extra.span, "nothing follows here")),
@@ -95,42 +95,45 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Diagnost
         What::Interval => interval(kind, spec, rest),
         What::Unbuilt => {
             let name = kind.names.first().copied().unwrap_or_default();
-            Err(unbuilt::unbuilt(&format!("`{name}` probes"), spec.span))
+            Err(Box::new(unbuilt::unbuilt(&format!("`{name}` probes"), spec.span)))
         }
     }
 }
 
-fn usage(diagnostic: Diagnostic, kind: &Kind) -> Diagnostic {
+fn usage(diagnostic: Diagnostic, kind: &Kind) -> Box<Diagnostic> {
     if diagnostic.help.is_some() || !diagnostic.fixes.is_empty() {
-        return diagnostic;
+        return Box::new(diagnostic);
     }
-    diagnostic.help(format!("it is written `{}`", kind.usage))
+    Box::new(diagnostic.help(format!("it is written `{}`", kind.usage)))
 }
 
-fn malformed(kind: &Kind, span: Span, label: &str) -> Diagnostic {
+fn malformed(kind: &Kind, span: Span, label: &str) -> Box<Diagnostic> {
     let name = kind.names.first().copied().unwrap_or_default();
     let text = format!("malformed `{name}` probe");
     usage(Diagnostic::new(Code::E0421, span, text).label(label), kind)
 }
 
-fn unknown_kind(name: &Ident) -> Diagnostic {
+fn unknown_kind(name: &Ident) -> Box<Diagnostic> {
     let text = format!("unknown kind of probe `{}`", name.name);
     let diagnostic = Diagnostic::new(Code::E0420, name.span, text).label("unknown kind of probe");
     let names = KINDS.iter().flat_map(|k| k.names).copied().filter(|n| n.len() > 2);
-    match nearest(&name.name, names) {
+    let built = KINDS.iter().filter(|k| !matches!(k.what, What::Unbuilt));
+    Box::new(match nearest(&name.name, names) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None => {
-            let built = KINDS.iter().filter(|k| !matches!(k.what, What::Unbuilt));
-            diagnostic.help(format!("there are {}", show::list(built.map(|k| k.usage), 8)))
-        }
-    }
+        None => diagnostic.help(format!("there are {}", show::list(built.map(|k| k.usage), 8))),
+    })
 }
 
 fn abi() -> Class {
     Class { level: ClassLevel::Abi, culprit: None }
 }
 
-fn user(decls: &Decls, kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Diagnostic> {
+fn user(
+    decls: &Decls,
+    kind: &Kind,
+    spec: &ProbeSpec,
+    rest: &[Ident],
+) -> Result<Place, Box<Diagnostic>> {
     let [name] = rest else {
         return Err(malformed(kind, spec.span, "expected one name after `user:`"));
     };
@@ -158,28 +161,26 @@ fn user(decls: &Decls, kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<
     })
 }
 
-fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Diagnostic {
+fn unknown_tracepoint(decls: &Decls, name: &Ident) -> Box<Diagnostic> {
     let text = format!("unknown tracepoint `user:{}`", name.name);
     let diagnostic = Diagnostic::new(Code::E0422, name.span, text).label("not declared");
     if let Some(area) = declared_in_library(&name.name) {
         let top = Span::new(name.span.file, 0, 0);
-        return diagnostic.note(format!("the library's `{area}` declares it")).fix(
-            format!("add `import \"{area}\";`"),
+        let import = format!("import \"{area}\";");
+        let diagnostic = diagnostic.note(format!("the library's `{area}` declares it")).fix(
+            format!("add `{import}`"),
             top,
-            format!("import \"{area}\";\n"),
+            format!("{import}\n"),
         );
+        return Box::new(diagnostic);
     }
-    match nearest(&name.name, decls.tracepoints.keys().map(Name::as_str)) {
+    let declared = || decls.tracepoints.keys().map(Name::as_str);
+    Box::new(match nearest(&name.name, declared()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None => {
-            let known = show::list(decls.tracepoints.keys().map(Name::as_str), 8);
-            if known.is_empty() {
-                diagnostic.help("import the library that declares it, such as `import \"sched\";`")
-            } else {
-                diagnostic.help(format!("there are {known}"))
-            }
-        }
-    }
+        None => diagnostic.help(
+            "import the library that declares it, such as `import \"sched\";`, or declare it",
+        ),
+    })
 }
 
 /// The library's file that declares a user tracepoint.
@@ -204,7 +205,7 @@ fn once_place(once: Once, spec: &ProbeSpec) -> Place {
     }
 }
 
-fn interval(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Diagnostic> {
+fn interval(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<Diagnostic>> {
     let (unit, number, at) = match rest {
         [unit, number] => (unit.name.as_str(), number.name.as_str(), number.span),
         // `interval:100ms`

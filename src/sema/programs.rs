@@ -15,7 +15,7 @@ use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::{ItemKind, Probe};
 use indexmap::IndexMap;
 use la_arena::Arena;
-use rustc_hash::{FxBuildHasher, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// The most walks over all bodies while types are looked for. Each but the last tells something new, and a chain of maps that are each read before
 /// they are written takes one a link.
@@ -69,16 +69,19 @@ fn places<'f>(
     diags: &mut Diags,
 ) -> Vec<(&'f Probe, Span, Place)> {
     let mut found = Vec::new();
-    let mut taken: FxHashSet<String> = FxHashSet::default();
+    let mut taken: FxHashMap<String, u32> = FxHashMap::default();
     for item in files.iter().flat_map(|file| &file.parsed.file.items) {
         let ItemKind::Probe(probe) = &item.kind else { continue };
         for spec in &probe.specs {
+            if diags.is_full() {
+                return found;
+            }
             match probe::resolve(decls, spec) {
                 Ok(mut place) => {
                     place.name = unique(&place.name, &mut taken);
                     found.push((probe, spec.span, place));
                 }
-                Err(diagnostic) => diags.push(diagnostic),
+                Err(diagnostic) => diags.push(*diagnostic),
             }
         }
     }
@@ -86,15 +89,16 @@ fn places<'f>(
 }
 
 /// A C identifier that no program has yet: the name, or with `_2` and so on.
-fn unique(name: &str, taken: &mut FxHashSet<String>) -> String {
+fn unique(name: &str, taken: &mut FxHashMap<String, u32>) -> String {
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let mut candidate = name.clone();
-    let mut number = 2u32;
-    while !taken.insert(candidate.clone()) {
+    while taken.contains_key(&candidate) {
+        let number = taken.entry(name.clone()).or_insert(1);
+        *number += 1;
         candidate = format!("{name}_{number}");
-        number += 1;
     }
+    taken.insert(candidate.clone(), 1);
     candidate
 }
 
@@ -110,6 +114,7 @@ fn walk(
         decls,
         maps,
         outputs: Arena::new(),
+        output_at: FxHashMap::default(),
         diags: Diags::new(),
         inferring,
         runner_only: IndexMap::default(),

@@ -36,7 +36,8 @@ pub fn int(int: IntTy) -> String {
 
 /// `a`, `b` or `c`: at most `limit` names, for a message.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, limit: usize) -> String {
-    let mut quoted: Vec<String> = names.into_iter().map(|n| format!("`{n}`")).collect();
+    let names = names.into_iter().take(limit.saturating_add(1));
+    let mut quoted: Vec<String> = names.map(|n| format!("`{n}`")).collect();
     let more = quoted.len() > limit;
     quoted.truncate(limit);
     if more {

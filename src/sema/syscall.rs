@@ -23,7 +23,7 @@ pub(super) const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
-const X86_64_ONLY: &str = "is_x86_64";
+const X86_64_ONLY: &str = "orig_ax";
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
 /// The mirror of the current thread, and its field that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
@@ -45,7 +45,7 @@ pub(super) fn resolve(
     decls: &Decls,
     spec: &ProbeSpec,
     rest: &[Ident],
-) -> Result<Place, Diagnostic> {
+) -> Result<Place, Box<Diagnostic>> {
     let [name, when] = rest else {
         return Err(malformed(spec.span, "expected a name, and `enter` or `exit`"));
     };
@@ -57,11 +57,8 @@ pub(super) fn resolve(
     let call = if name.name == "*" { None } else { Some(find(name)?) };
     let event = if enter { "sys_enter" } else { "sys_exit" };
     let missing = || {
-        Diagnostic::new(
-            Code::E0323,
-            spec.span,
-            format!("the library's `{LIBRARY}` does not say where the registers are"),
-        )
+        let text = format!("the library's `{LIBRARY}` does not say where the registers are");
+        Box::new(Diagnostic::new(Code::E0323, spec.span, text))
     };
     let library = Library::of(decls, event).ok_or_else(missing)?;
     let number = if enter {
@@ -101,21 +98,21 @@ pub(super) fn resolve(
     })
 }
 
-fn malformed(span: Span, label: &str) -> Diagnostic {
-    Diagnostic::new(Code::E0421, span, "malformed `syscall` probe").label(label)
+fn malformed(span: Span, label: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(Code::E0421, span, "malformed `syscall` probe").label(label))
 }
 
-fn find(name: &Ident) -> Result<Syscall, Diagnostic> {
+fn find(name: &Ident) -> Result<Syscall, Box<Diagnostic>> {
     if let Some(call) = syscalls::find(&name.name) {
         return Ok(call);
     }
     let text = format!("unknown system call `{}`", name.name);
     let diagnostic =
         Diagnostic::new(Code::E0423, name.span, text).label("no system call of that name");
-    Err(match nearest(&name.name, syscalls::names()) {
+    Err(Box::new(match nearest(&name.name, syscalls::names()) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None => diagnostic.help("names are the kernel's, without `sys_`: `openat`, `fstat`"),
-    })
+    }))
 }
 
 /// What the library's file says of one event.

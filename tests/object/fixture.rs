@@ -8,7 +8,7 @@ use ubpfc::ir::{MapTarget, Rodata, RodataVar};
 use ubpfc::isa::code::{Code, Function, Insn, InsnIdx, Reloc, RelocKind};
 use ubpfc::isa::opcode::*;
 use ubpfc::sema::hir::*;
-use ubpfc::sema::types::{IntTy, Ty};
+use ubpfc::sema::types::{IntTy, Pointee, Ty};
 use ubpfc::source::{FileId, Origin, Sources, Span};
 use ubpfc::target::{Endian, Target};
 
@@ -22,6 +22,7 @@ tracepoint:sched:sched_switch {
 }
 tracepoint:sched:sched_switch { @hits = hist(1); }
 begin { print(@start); }
+struct task_struct_user { int pid; u32 state = __state else (long)state; char comm[16]; };
 interval:s:1 { @n = count(); }
 ";
 
@@ -33,6 +34,12 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// How many CO-RE questions the code has.
+    pub(crate) fn core_relocs(&self) -> usize {
+        let relocs = self.code.functions().flat_map(|function| &function.relocs);
+        relocs.filter(|reloc| matches!(reloc.kind, RelocKind::Core(_))).count()
+    }
+
     /// The object.
     pub(crate) fn write(&self, endian: Endian) -> Vec<u8> {
         let target = Target { endian, ..Target::default() };
@@ -106,7 +113,7 @@ impl Asm {
     }
 }
 
-fn field(accesses: &mut Accesses, root: &str, path: &[&str], leaf: LocalTy) -> AccessId {
+pub(crate) fn field(accesses: &mut Accesses, root: &str, path: &[&str], leaf: LocalTy) -> AccessId {
     let step = |name: &&str| match name.parse() {
         Ok(index) => KStep::Index(index),
         Err(_) => KStep::Member(SmolStr::from(*name)),
@@ -143,6 +150,40 @@ fn program(name: &str, attach: Attach, level: ClassLevel, span: Span) -> Program
     let culprit = (level != ClassLevel::Abi).then_some(Culprit { span, why });
     let class = Class { level, culprit };
     Program { name: name.into(), attach, class, locals: Arena::new(), body: Vec::new(), span }
+}
+
+/// A statement that reads the second field of a mirror of three.
+fn reads_a_mirror(hir: &mut Hir, file: FileId) -> Stmt {
+    let field = |name: &str, alternatives: &[&str], ty: Ty, offset| MirrorField {
+        name: name.into(),
+        ty: ty.clone(),
+        offset,
+        optional: false,
+        alternatives: alternatives
+            .iter()
+            .map(|text| KExpr { kind: KExprKind::Const(0), ty: ty.clone(), span: span(file, text) })
+            .collect(),
+        doc: None,
+        span: span(file, name),
+    };
+    let mirror = hir.mirrors.alloc(Mirror {
+        name: "task_struct_user".into(),
+        kernel: "task_struct".into(),
+        fields: vec![
+            field("pid", &["pid"], Ty::Int(IntTy::S32), 0),
+            field("state", &["__state", "(long)state"], Ty::U32, 4),
+            field("comm", &["comm"], Ty::Str(16), 8),
+        ],
+        size: 24,
+        align: 4,
+        locked: true,
+        span: span(file, "struct task_struct_user"),
+    });
+    let expr = |kind, ty| Expr { kind, ty, span: span(file, "@hits") };
+    let arg = Arg { places: Vec::new(), nullable: false };
+    let base = expr(ExprKind::Arg(arg), Ty::Ptr(Pointee::Mirror(mirror)));
+    let read = ExprKind::Field { base: Box::new(base), mirror, field: 1 };
+    Stmt { kind: StmtKind::Expr(expr(read, Ty::U32)), span: span(file, "@hits") }
 }
 
 /// The whole script.
@@ -192,6 +233,9 @@ pub(crate) fn script() -> Script {
         program("interval", Attach::Interval(1_000_000_000), ClassLevel::Abi, at("interval:s:1")),
     ];
 
+    let body = reads_a_mirror(&mut hir, file);
+    hir.programs[1].body.push(body);
+
     let mut accesses = Accesses::default();
     let programs = vec![
         first(&mut accesses, file, start, prototype_ids, emitted.into_raw().into_u32()),
@@ -217,6 +261,8 @@ fn first(
     [newer, strange]: [PrototypeId; 2],
     output: u32,
 ) -> Function {
+    use FieldQuestion::{ByteOffset, ByteSize, Exists, LshiftU64, RshiftU64, Signed};
+
     let task = "task_struct";
     let int = || LocalTy::Int(IntTy::S32);
     let pid = field(accesses, task, &["pid"], int());
@@ -230,7 +276,6 @@ fn first(
         field(accesses, task, &["in_iowait"], LocalTy::Bits { width: 1, word: IntTy::U32 });
     let other_pid = field(accesses, task, &["pid"], LocalTy::Int(IntTy::U64));
     let about = CoreReloc::Field;
-    use FieldQuestion::{ByteOffset, ByteSize, Exists, LshiftU64, RshiftU64, Signed};
 
     let mut asm = Asm::new("sched_switch", span(file, "tracepoint:sched:sched_switch"));
     asm.copy(6, 1).insn(LDX | MEM | DW, 7, 6, 16, 0);

@@ -7,7 +7,7 @@ use super::super::ObjectError;
 use super::super::btf::{Btf, Member, TypeId, VOID};
 use crate::ir::reloc::{Access, LocalTy};
 use crate::sema::hir::KStep;
-use crate::sema::layout::{Fields, place};
+use crate::sema::layout::{Fields, Layout, place};
 use crate::sema::types::IntTy;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -110,20 +110,22 @@ impl Shape {
 
     /// In bytes.
     pub(super) fn size(&self) -> u32 {
-        self.size_align().0
+        self.layout().size
     }
 
-    fn size_align(&self) -> (u32, u32) {
+    fn layout(&self) -> Layout {
         match self {
-            Shape::Int(int) | Shape::Bits { word: int, .. } => (int.size(), int.size()),
-            Shape::Ptr => (8, 8),
+            Shape::Int(int) | Shape::Bits { word: int, .. } => {
+                Layout { size: int.size(), align: int.size() }
+            }
+            Shape::Ptr => Layout { size: 8, align: 8 },
             Shape::Array(elem, len) => {
-                let (size, align) = elem.size_align();
-                (size.saturating_mul(*len), align)
+                let elem = elem.layout();
+                Layout { size: elem.size.saturating_mul(*len), ..elem }
             }
             Shape::Struct(members) => {
-                let fields = fields(members);
-                (fields.size, fields.align)
+                let Fields { size, align, .. } = fields(members);
+                Layout { size, align }
             }
         }
     }
@@ -191,5 +193,5 @@ impl Shape {
 
 /// The layout of a struct: every bitfield begins a word of its own, which is right in both byte orders.
 fn fields(members: &IndexMap<SmolStr, Shape, FxBuildHasher>) -> Fields {
-    place(members.values().map(Shape::size_align))
+    place(members.values().map(Shape::layout))
 }

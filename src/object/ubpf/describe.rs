@@ -16,6 +16,7 @@ use crate::source::{Origin, Sources, Span};
 use smol_str::SmolStr;
 
 /// The section's text: JSON on one line, with a line end.
+#[expect(clippy::missing_panics_doc, reason = "the types of the schema can always be written")]
 pub fn describe(hir: &Hir, code: &Code, sources: &Sources, flavors: &Flavors) -> String {
     let describer = Describer { hir, code, sources };
     let mut json = serde_json::to_string(&describer.all(flavors))
@@ -162,7 +163,7 @@ impl Describer<'_> {
             kind: kind_name(map.kind).into(),
             max_entries: map.max_entries,
             key: key_fields,
-            key_size: layout::size_align(self.hir, &key).0,
+            key_size: layout::of(self.hir, &key).size,
             bucket_offset: offsets.last().copied().filter(|_| bucket),
             value: self.map_value(&map.value),
             value_size: layout::map_value_size(self.hir, map),

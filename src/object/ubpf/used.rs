@@ -27,7 +27,7 @@ impl Used {
                 }
                 StmtKind::Aggregate(entry, value) => {
                     self.entry(hir, entry);
-                    value.iter().for_each(|value| self.expr(hir, value));
+                    self.exprs(hir, value.as_slice());
                 }
                 StmtKind::Delete(entry) => self.entry(hir, entry),
                 StmtKind::If { cond, then, otherwise } => {
@@ -51,7 +51,9 @@ impl Used {
     }
 
     fn exprs(&mut self, hir: &Hir, exprs: &[Expr]) {
-        exprs.iter().for_each(|expr| self.expr(hir, expr));
+        for expr in exprs {
+            self.expr(hir, expr);
+        }
     }
 
     fn expr(&mut self, hir: &Hir, expr: &Expr) {

@@ -3,7 +3,6 @@
 use super::super::builtins::{self, Call, Info, What};
 use super::super::fold;
 use super::super::hir::{Expr, ExprKind, OutputKind, Stmt, StmtKind};
-use super::super::suggest::nearest;
 use super::super::types::{IntTy, Pointee, Ty};
 use super::super::{show, unbuilt};
 use super::{Body, error};
@@ -45,7 +44,7 @@ impl Body<'_, '_> {
         )
         .label("not a function of the language");
         let names = builtins::CALLS.iter().map(|info| info.name);
-        if let Some(near) = nearest(&callee.name, names) {
+        if let Some(near) = self.nearest(&callee.name, names) {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), callee.span, near);
         }
         self.report(diagnostic);
@@ -197,7 +196,6 @@ impl Body<'_, '_> {
                 self.raw_fetch(span, "`kstr` of a number");
                 false
             }
-            Ty::Int(_) => true,
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) if kernel_text => {
                 return self.fail(
                     Diagnostic::new(
@@ -208,7 +206,7 @@ impl Body<'_, '_> {
                     .write(callee.span, "str"),
                 );
             }
-            Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => true,
+            Ty::Int(_) | Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => true,
             Ty::Ptr(Pointee::Kernel(_) | Pointee::Mirror(_)) => false,
             _ => {
                 let found = self.show(&addr.ty);

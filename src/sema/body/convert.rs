@@ -20,7 +20,7 @@ enum Refusal {
 
 impl Body<'_, '_> {
     /// What an expression tells of a map's key or value.
-    pub(super) fn slot(&self, e: &Expr) -> Slot {
+    pub(super) fn slot(e: &Expr) -> Slot {
         match fold::constant(e) {
             Some(value) if matches!(e.ty, Ty::Int(_)) => Slot::constant(value),
             _ => Slot::of(e.ty.clone()),
@@ -55,7 +55,7 @@ impl Body<'_, '_> {
             Refusal::Narrow if fold::constant(&e).is_some() => Diagnostic::new(
                 Code::E0222,
                 e.span,
-                format!("{} does not fit {place}, which is `{expected}`", self.number(&e)),
+                format!("{} does not fit {place}, which is `{expected}`", Self::number(&e)),
             ),
             Refusal::Narrow => Diagnostic::new(
                 Code::E0222,
@@ -78,7 +78,7 @@ impl Body<'_, '_> {
         self.fail(diagnostic)
     }
 
-    fn number(&self, e: &Expr) -> String {
+    fn number(e: &Expr) -> String {
         fold::constant(e).map_or_else(String::new, |value| format!("`{value}`"))
     }
 
@@ -89,12 +89,12 @@ impl Body<'_, '_> {
         match (&e.ty, to) {
             (Ty::Int(from), Ty::Int(target)) => {
                 let from = *from;
-                self.convert_int(e, from, *target)
+                Self::convert_int(e, from, *target)
             }
             (Ty::Bool, Ty::Int(_)) => Ok(Expr { ty: to.clone(), ..e }),
             (Ty::Enum(id), Ty::Int(target)) if self.hir().enums[*id].kernel.is_none() => {
                 let from = self.hir().enums[*id].repr;
-                self.convert_int(e, from, *target)
+                Self::convert_int(e, from, *target)
             }
             (Ty::Int(_), Ty::Bool) => match fold::constant(&e) {
                 Some(0 | 1) => Ok(Expr { ty: Ty::Bool, ..e }),
@@ -114,7 +114,7 @@ impl Body<'_, '_> {
     }
 
     /// Values are kept; between types of equal width the bits are, as in C.
-    fn convert_int(&self, e: Expr, from: IntTy, to: IntTy) -> Result<Expr, (Expr, Refusal)> {
+    fn convert_int(e: Expr, from: IntTy, to: IntTy) -> Result<Expr, (Expr, Refusal)> {
         if let (ExprKind::Int(_), Some(value)) = (&e.kind, fold::constant(&e)) {
             let same_bits = to.bits == 64;
             if !same_bits && !join::fits(value, to) {

@@ -1,11 +1,6 @@
 //! Expressions: names, members, elements, literals.
 
-use super::super::builtins::{self, What};
-use super::super::decls::{TypeDecl, ValueDecl};
-use super::super::hir::{
-    Builtin, ConstValue, EnumId, EnumeratorValue, Expr, ExprKind, MirrorId, StructId,
-};
-use super::super::suggest::nearest;
+use super::super::hir::{Expr, ExprKind, MirrorId, StructId};
 use super::super::types::{IntTy, Pointee, Ty};
 use super::super::{fold, layout, show, unbuilt};
 use super::{ArgValue, Body, ProbeArg, error, int};
@@ -13,9 +8,6 @@ use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, Name};
 use std::sync::Arc;
-
-/// The mirror that `curtask` points to.
-const TASK_MIRROR: &str = "task_struct_user";
 
 impl Body<'_, '_> {
     /// The typed form of an expression that is used for its value or effect.
@@ -78,140 +70,6 @@ impl Body<'_, '_> {
         )
     }
 
-    fn name(&mut self, name: &Name, span: Span) -> Expr {
-        if name == "args" {
-            let known = show::list(self.probe.args.iter().map(|a| a.name.as_str()), 8);
-            let mut diagnostic =
-                Diagnostic::new(Code::E0230, span, "`args` as a whole is not a value")
-                    .label("expected `args.NAME`");
-            if !known.is_empty() {
-                diagnostic = diagnostic.help(format!("`{}` has {known}", self.probe.probe));
-            }
-            return self.fail(diagnostic);
-        }
-        match self.pass.decls.values.get(name) {
-            Some(ValueDecl::Const { ty, value: ConstValue::Int(value), .. }) => {
-                return int(*value, ty.clone(), span);
-            }
-            Some(ValueDecl::Const { value: ConstValue::Str(text), .. }) => {
-                return string(text, span);
-            }
-            Some(ValueDecl::Param(id)) => {
-                self.pass.used_params.insert(*id);
-                let ty = self.hir().params[*id].ty.clone();
-                return Expr { kind: ExprKind::Param(*id), ty, span };
-            }
-            Some(ValueDecl::Enumerator(id, index)) => return self.enumerator(*id, *index, span),
-            Some(ValueDecl::Error) => return error(span),
-            None => {}
-        }
-        match builtins::find(name).map(|info| (info, info.what)) {
-            Some((_, What::Value(builtin))) => self.builtin(builtin, span),
-            Some((info, What::Call(..))) => self.fail(
-                Diagnostic::new(Code::E0230, span, format!("`{name}` is a function"))
-                    .label("expected a value")
-                    .help(format!("it is used as `{}`", info.usage)),
-            ),
-            None => self.unknown_name(name, span),
-        }
-    }
-
-    fn unknown_name(&mut self, name: &Name, span: Span) -> Expr {
-        if let Some(diagnostic) = unbuilt::builtin(name, span) {
-            return self.fail(diagnostic);
-        }
-        let mut diagnostic = Diagnostic::new(Code::E0120, span, format!("unknown name `{name}`"))
-            .label("not a builtin, constant, parameter or enumerator");
-        let decls = self.pass.decls;
-        let known = decls.values.keys().map(Name::as_str);
-        let locals = self.vars.names();
-        if let Some(local) = locals.into_iter().find(|local| *local == name) {
-            diagnostic = diagnostic.write(span, format!("${local}"));
-        } else if self.probe.args.iter().any(|arg| arg.name == *name) {
-            diagnostic = diagnostic.write(span, format!("args.{name}"));
-        } else if let Some(near) = nearest(name, builtins::all().map(|i| i.name).chain(known)) {
-            diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), span, near);
-        }
-        self.fail(diagnostic)
-    }
-
-    fn builtin(&mut self, builtin: Builtin, span: Span) -> Expr {
-        if let Some(ty) = builtins::ty(builtin) {
-            return Expr { kind: ExprKind::Builtin(builtin), ty, span };
-        }
-        let Some(TypeDecl::Mirror(id)) = self.pass.decls.types.get(TASK_MIRROR) else {
-            return self.fail(
-                Diagnostic::new(
-                    Code::E0323,
-                    span,
-                    format!("`curtask` is seen through `{TASK_MIRROR}`, which is not imported"),
-                )
-                .label("no mirror for it here")
-                .fix(
-                    "add `import \"task\";`",
-                    self.top_of_file(span),
-                    "import \"task\";\n",
-                ),
-            );
-        };
-        self.use_mirror(*id, span);
-        let ty = Ty::Ptr(Pointee::Mirror(*id));
-        Expr { kind: ExprKind::Builtin(builtin), ty, span }
-    }
-
-    /// The empty span before everything else in a file, where an import goes.
-    pub(super) fn top_of_file(&self, span: Span) -> Span {
-        Span::new(span.file, 0, 0)
-    }
-
-    fn enumerator(&mut self, id: EnumId, index: u32, span: Span) -> Expr {
-        self.use_enum(id, span);
-        let decl = &self.hir().enums[id];
-        let ty = Ty::Enum(id);
-        match decl.enumerators.get(index as usize).map(|e| &e.value) {
-            Some(EnumeratorValue::Const(value)) => int(*value, ty, span),
-            Some(EnumeratorValue::Kernel { .. }) => {
-                Expr { kind: ExprKind::Enumerator(id, index), ty, span }
-            }
-            None => error(span),
-        }
-    }
-
-    fn local(&mut self, name: &Name, span: Span) -> Expr {
-        let Some(id) = self.vars.find(name) else {
-            return self.unknown_local(name, span);
-        };
-        self.vars.facts_mut(id).read = true;
-        if !self.vars.assigned.contains(&id) && !self.unreachable {
-            let declared = self.locals[id].span;
-            let diagnostic = Diagnostic::new(
-                Code::E0126,
-                span,
-                format!("`${name}` is read before it has a value on every path"),
-            )
-            .label("may have no value here")
-            .secondary(declared, "declared here")
-            .help(format!("give it a value where it is declared: `let ${name} = 0;`"));
-            return self.fail(diagnostic);
-        }
-        Expr { kind: ExprKind::Local(id), ty: self.locals[id].ty.clone(), span }
-    }
-
-    pub(super) fn unknown_local(&mut self, name: &Name, span: Span) -> Expr {
-        let mut diagnostic =
-            Diagnostic::new(Code::E0121, span, format!("unknown variable `${name}`"))
-                .label("not assigned before");
-        if let Some(gone) = self.vars.gone(name) {
-            diagnostic = diagnostic
-                .secondary(gone, "this one ends with its block")
-                .help(format!("declare it before the block: `let ${name};`"));
-        } else if let Some(near) = nearest(name, self.vars.names()) {
-            diagnostic =
-                diagnostic.fix(format!("did you mean `${near}`?"), span, format!("${near}"));
-        }
-        self.fail(diagnostic)
-    }
-
     fn field(&mut self, base: &ast::Expr, name: &Ident, span: Span) -> Expr {
         if matches!(&base.kind, ast::ExprKind::Name(n) if n == "args") {
             return self.argument(name, span);
@@ -267,7 +125,7 @@ impl Body<'_, '_> {
             format!("`{probe}` has no argument `{}`", name.name),
         )
         .label("unknown argument");
-        let near = nearest(&name.name, self.probe.args.iter().map(|a| a.name.as_str()));
+        let near = self.nearest(&name.name, self.probe.args.iter().map(|a| a.name.as_str()));
         if let Some(near) = near {
             diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
         } else if known.is_empty() {
@@ -316,8 +174,9 @@ impl Body<'_, '_> {
         let fields: Vec<&str> = mirror.fields.iter().map(|f| f.name.as_str()).collect();
         let owner = mirror.name.clone();
         let declared = mirror.span;
-        let diagnostic = unknown_member(&owner, &fields, name)
-            .secondary(declared, "the mirror is declared here")
+        let diagnostic = self
+            .unknown_member(&owner, &fields, name)
+            .secondary(self.head(declared), "the mirror is declared here")
             .note("a mirror shows the fields it declares, not all that the kernel's struct has");
         self.fail(diagnostic)
     }
@@ -341,8 +200,9 @@ impl Body<'_, '_> {
             return member(base, index, field.ty.clone(), span);
         }
         let fields: Vec<&str> = decl.fields.iter().map(|f| f.name.as_str()).collect();
-        let diagnostic = unknown_member(&decl.name, &fields, name)
-            .secondary(decl.span, "the struct is declared here");
+        let diagnostic = self
+            .unknown_member(&decl.name, &fields, name)
+            .secondary(self.head(decl.span), "the struct is declared here");
         self.fail(diagnostic)
     }
 
@@ -414,6 +274,16 @@ impl Body<'_, '_> {
         Expr { kind: ExprKind::Aggregate(parts), ty, span }
     }
 
+    pub(super) fn unknown_member(&self, owner: &str, fields: &[&str], name: &Ident) -> Diagnostic {
+        let text = format!("`{owner}` has no field `{}`", name.name);
+        let diagnostic = Diagnostic::new(Code::E0123, name.span, text).label("unknown field");
+        match self.nearest(&name.name, fields.iter().copied()) {
+            Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
+            None if fields.is_empty() => diagnostic,
+            None => diagnostic.help(format!("it has {}", show::list(fields.iter().copied(), 12))),
+        }
+    }
+
     fn offsetof(&mut self, ty: &ast::TypeExpr, path: &[Ident], span: Span) -> Expr {
         let mut ty = self.resolve(ty);
         let mut offset = 0u64;
@@ -433,7 +303,7 @@ impl Body<'_, '_> {
             let Some((_, at, member)) = fields.iter().find(|(n, ..)| *n == name.name) else {
                 let owner = self.show(&ty);
                 let names: Vec<&str> = fields.iter().map(|(n, ..)| *n).collect();
-                return self.fail(unknown_member(&owner, &names, name));
+                return self.fail(self.unknown_member(&owner, &names, name));
             };
             offset = offset.saturating_add(u64::from(*at));
             ty = member.clone();
@@ -483,14 +353,4 @@ pub(super) fn string(text: &Name, span: Span) -> Expr {
 
 pub(super) fn member(base: Expr, index: u32, ty: Ty, span: Span) -> Expr {
     Expr { kind: ExprKind::Member(Box::new(base), index), ty, span }
-}
-
-pub(super) fn unknown_member(owner: &str, fields: &[&str], name: &Ident) -> Diagnostic {
-    let text = format!("`{owner}` has no field `{}`", name.name);
-    let diagnostic = Diagnostic::new(Code::E0123, name.span, text).label("unknown field");
-    match nearest(&name.name, fields.iter().copied()) {
-        Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
-        None if fields.is_empty() => diagnostic,
-        None => diagnostic.help(format!("it has {}", show::list(fields.iter().copied(), 12))),
-    }
 }

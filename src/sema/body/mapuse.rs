@@ -1,20 +1,16 @@
 //! Uses of maps: entries that are read, set, added to, fed and removed.
 
-use super::super::builtins::{AggKind, Call};
-use super::super::fold;
-use super::super::hir::{Expr, ExprKind, MapId, MapKind, MapRef, OutputKind, Stmt, StmtKind, UnOp};
+use super::super::builtins::AggKind;
+use super::super::hir::{Expr, ExprKind, MapId, MapKind, MapRef, Stmt, StmtKind, UnOp};
 use super::super::join::Slot;
-use super::super::maps::{AggShape, Clash, ValueSlot};
+use super::super::maps::{Clash, ValueSlot};
+use super::super::show;
 use super::super::types::Ty;
-use super::super::{show, unbuilt};
 use super::{Body, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, Ident};
 use std::sync::Arc;
-
-/// The most buckets an `lhist` may have.
-const MAX_LHIST_BUCKETS: i128 = 1024;
 
 impl Body<'_, '_> {
     /// `@map` or `@map[key]` as a value.
@@ -26,7 +22,7 @@ impl Body<'_, '_> {
     }
 
     /// The type of a map's plain values; reports aggregations.
-    fn plain_value(&mut self, map: MapId, span: Span) -> Option<Ty> {
+    pub(super) fn plain_value(&mut self, map: MapId, span: Span) -> Option<Ty> {
         let name = self.pass.maps.name(map);
         let (agg, first) = match &self.pass.maps.get(map).value {
             Some((ValueSlot::Plain(slot), _)) => {
@@ -61,7 +57,7 @@ impl Body<'_, '_> {
             return None;
         }
         let parts = self.array_key(map, parts);
-        let slots: Vec<Slot> = parts.iter().map(|p| self.slot(p)).collect();
+        let slots: Vec<Slot> = parts.iter().map(Self::slot).collect();
         let found: Vec<Ty> = slots.iter().map(Slot::resolved).collect();
         match self.pass.maps.use_key(map, slots, span) {
             Ok(types) => {
@@ -139,7 +135,7 @@ impl Body<'_, '_> {
     }
 
     /// Tells the map of a value; gives the type it is brought to.
-    fn set_value(&mut self, map: MapId, slot: ValueSlot, span: Span) -> Option<Ty> {
+    pub(super) fn set_value(&mut self, map: MapId, slot: ValueSlot, span: Span) -> Option<Ty> {
         let found = self.spell_value(&slot);
         match self.pass.maps.use_value(map, slot, span) {
             Ok(()) => self.pass.maps.get(map).value.as_ref().map(|(value, _)| value.ty()),
@@ -184,7 +180,7 @@ impl Body<'_, '_> {
         let map = self.pass.maps.mention(self.pass.decls, &name.name, name.span);
         self.pass.maps.written(map);
         if op.is_none()
-            && let Some((kind, callee, args)) = self.aggregation(value)
+            && let Some((kind, callee, args)) = Self::aggregation(value)
         {
             self.aggregate(target, kind, (callee, args), value.span, out);
             return;
@@ -195,7 +191,7 @@ impl Body<'_, '_> {
             if !self.usable_as_value(&value) {
                 return;
             }
-            let slot = ValueSlot::Plain(self.slot(&value));
+            let slot = ValueSlot::Plain(Self::slot(&value));
             let Some(ty) = self.set_value(entry.map, slot, target_span) else { return };
             let place = format!("`{}`", self.pass.maps.name(entry.map));
             let value = self.assignable(value, &ty, &place, None);
@@ -207,14 +203,14 @@ impl Body<'_, '_> {
         match op {
             BinaryOp::Add => self.add(entry, value, span, out),
             BinaryOp::Sub => {
-                let value = self.negated(value);
+                let value = Self::negated(value);
                 self.add(entry, value, span, out);
             }
             _ => self.modify(entry, op, value, span, out),
         }
     }
 
-    fn negated(&mut self, value: Expr) -> Expr {
+    fn negated(value: Expr) -> Expr {
         let span = value.span;
         if !matches!(value.ty, Ty::Int(_) | Ty::Bool) {
             return value;
@@ -233,12 +229,17 @@ impl Body<'_, '_> {
     }
 
     /// The integer type of a map that is computed with.
-    fn integer_value(&mut self, entry: &MapRef, value: &Expr, op: BinaryOp) -> Option<Ty> {
+    pub(super) fn integer_value(
+        &mut self,
+        entry: &MapRef,
+        value: &Expr,
+        op: BinaryOp,
+    ) -> Option<Ty> {
         // Adding a negative number, or one of either sign, does not decide the sign of the whole.
         let slot = match value.ty {
             Ty::Error if !self.pass.inferring => return None,
             Ty::Int(_) | Ty::Bool if value.ty != Ty::U64 => Slot::constant(0),
-            _ => self.slot(value),
+            _ => Self::slot(value),
         };
         let ty = self.set_value(entry.map, ValueSlot::Plain(slot), entry.span)?;
         if matches!(ty, Ty::Int(_) | Ty::Error) {
@@ -331,243 +332,6 @@ impl Body<'_, '_> {
         );
         false
     }
-
-    /// `@map[key] = count()` and its like.
-    fn aggregate(
-        &mut self,
-        target: (&Ident, Option<&[ast::Expr]>, Span),
-        kind: AggKind,
-        (callee, args): (&Ident, &[ast::Expr]),
-        call_span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        if !self.check_arity(callee, args, call_span) {
-            return;
-        }
-        let (name, key, target_span) = target;
-        let value = args.first().map(|a| self.value(a));
-        let bounds = match kind {
-            AggKind::Lhist => match self.lhist_bounds(args, call_span) {
-                Some(bounds) => Some(bounds),
-                None => return,
-            },
-            _ => None,
-        };
-        let Some(entry) = self.entry(name, key, target_span) else { return };
-        let slot = match &value {
-            None => Slot::constant(0),
-            Some(value) => match &value.ty {
-                Ty::Int(_) | Ty::Bool => self.slot(value),
-                Ty::Error if self.pass.inferring => self.slot(value),
-                Ty::Error => return,
-                Ty::Enum(id) => Slot::of(Ty::Int(self.hir().enums[*id].repr)),
-                _ => {
-                    let found = self.show(&value.ty);
-                    self.report(
-                        Diagnostic::new(
-                            Code::E0227,
-                            value.span,
-                            format!("`{}` is fed integers, not `{found}`", callee.name),
-                        )
-                        .label(format!("expected an integer, found `{found}`")),
-                    );
-                    return;
-                }
-            },
-        };
-        let shape = AggShape { kind, bounds };
-        let Some(ty) = self.set_value(entry.map, ValueSlot::Agg(shape, slot), target_span) else {
-            return;
-        };
-        let value = value.map(|v| match v.ty {
-            Ty::Enum(_) => Expr { span: v.span, ty, kind: ExprKind::Convert(Box::new(v)) },
-            _ => self.implicit(v, &ty),
-        });
-        out.push(Stmt { kind: StmtKind::Aggregate(entry, value), span: target_span.to(call_span) });
-    }
-
-    fn lhist_bounds(&mut self, args: &[ast::Expr], span: Span) -> Option<(i64, i64, u64)> {
-        let mut numbers = Vec::new();
-        for arg in args.iter().skip(1) {
-            let value = self.value(arg);
-            let number = fold::constant(&value).and_then(|v| i64::try_from(v).ok());
-            let Some(number) = number else {
-                if value.ty != Ty::Error {
-                    self.report(
-                        Diagnostic::new(
-                            Code::E0231,
-                            arg.span,
-                            "the bounds of `lhist` are constants",
-                        )
-                        .label("expected a constant"),
-                    );
-                }
-                return None;
-            };
-            numbers.push(number);
-        }
-        let [min, max, step] = numbers.as_slice() else { return None };
-        let width = i128::from(*max) - i128::from(*min);
-        let faulty = if *step <= 0 {
-            Some("its step is not positive".to_owned())
-        } else if width <= 0 {
-            Some("its upper end is not above its lower end".to_owned())
-        } else if width / i128::from(*step) > MAX_LHIST_BUCKETS {
-            Some(format!("it would have more than {MAX_LHIST_BUCKETS} buckets"))
-        } else {
-            None
-        };
-        if let Some(why) = faulty {
-            self.report(
-                Diagnostic::new(
-                    Code::E0429,
-                    span,
-                    format!("this `lhist` has no sensible buckets: {why}"),
-                )
-                .help("it is used as `lhist(n, min, max, step)`"),
-            );
-            return None;
-        }
-        Some((*min, *max, step.unsigned_abs()))
-    }
-
-    /// The entry that `delete` or `has_key` is about: `(@m, key…)` or `(@m[key])`.
-    fn entry_argument(&mut self, callee: &Ident, args: &[ast::Expr], span: Span) -> Option<MapRef> {
-        let (first, rest) = args.split_first()?;
-        let ast::ExprKind::Map { name, key } = &first.kind else {
-            return self.not_a_map(callee, first);
-        };
-        let entry = match (key, rest) {
-            (Some(key), []) => self.entry(name, Some(key), first.span)?,
-            (None, rest) => self.entry(name, Some(rest), first.span)?,
-            (Some(_), [extra, ..]) => {
-                self.report(
-                    Diagnostic::new(
-                        Code::E0226,
-                        extra.span,
-                        format!("the key is given twice to `{}`", callee.name),
-                    )
-                    .help(format!("write `{}(@{}, key)`", callee.name, name.name)),
-                );
-                return None;
-            }
-        };
-        self.pass.maps.read(entry.map, span);
-        let map = self.pass.maps.name(entry.map);
-        let info = self.pass.maps.get(entry.map);
-        let histogram =
-            matches!(&info.value, Some((ValueSlot::Agg(shape, _), _)) if is_histogram(shape.kind));
-        let array = info.decl.as_ref().filter(|d| is_array(d.kind)).map(|d| d.span);
-        let removes = callee.name == "delete";
-        if entry.key.is_empty() {
-            let help = if removes {
-                format!("set it to 0, or write `clear({map})`")
-            } else {
-                format!("compare `{map}` with 0")
-            };
-            self.report(
-                Diagnostic::new(
-                    Code::E0429,
-                    first.span,
-                    format!(
-                        "`{map}` has no key, so it has no entries to {}",
-                        if removes { "remove" } else { "look for" }
-                    ),
-                )
-                .help(help),
-            );
-            return None;
-        }
-        if let (Some(declared), true) = (array, removes) {
-            self.report(
-                Diagnostic::new(
-                    Code::E0429,
-                    first.span,
-                    format!("the entries of `{map}` cannot be removed"),
-                )
-                .secondary(declared, "an array has all its entries at all times")
-                .help("set the entry to 0, or declare the map as `hash`"),
-            );
-            return None;
-        }
-        if histogram {
-            self.report(unbuilt::unbuilt("`delete` and `has_key` of a histogram", first.span));
-            return None;
-        }
-        Some(entry)
-    }
-
-    fn not_a_map<T>(&mut self, callee: &Ident, found: &ast::Expr) -> Option<T> {
-        self.report(
-            Diagnostic::new(Code::E0227, found.span, format!("`{}` is about a map", callee.name))
-                .label("expected a map, such as `@m`"),
-        );
-        None
-    }
-
-    pub(super) fn has_key(&mut self, callee: &Ident, args: &[ast::Expr], span: Span) -> Expr {
-        let Some(entry) = self.entry_argument(callee, args, span) else { return error(span) };
-        Expr { kind: ExprKind::HasKey(entry), ty: Ty::Bool, span }
-    }
-
-    pub(super) fn delete(
-        &mut self,
-        callee: &Ident,
-        args: &[ast::Expr],
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        if let Some(entry) = self.entry_argument(callee, args, span) {
-            out.push(Stmt { kind: StmtKind::Delete(entry), span });
-        }
-    }
-
-    /// A whole map as an argument.
-    fn whole_map(&mut self, callee: &Ident, args: &[ast::Expr]) -> Option<MapId> {
-        let first = args.first()?;
-        let ast::ExprKind::Map { name, key: None } = &first.kind else {
-            return self.not_a_map(callee, first);
-        };
-        let map = self.pass.maps.mention(self.pass.decls, &name.name, name.span);
-        self.pass.maps.read(map, first.span);
-        Some(map)
-    }
-
-    pub(super) fn len(&mut self, callee: &Ident, args: &[ast::Expr], span: Span) -> Expr {
-        let Some(map) = self.whole_map(callee, args) else { return error(span) };
-        if self.pass.maps.get(map).key.as_ref().is_some_and(|(key, _)| key.is_empty()) {
-            let name = self.pass.maps.name(map);
-            return self.fail(
-                Diagnostic::new(
-                    Code::E0429,
-                    span,
-                    format!("`{name}` has no key, so it has no length"),
-                )
-                .label("always one entry"),
-            );
-        }
-        Expr { kind: ExprKind::Len(map), ty: Ty::S64, span }
-    }
-
-    /// `print(@m)`, `clear(@m)`, `zero(@m)`.
-    pub(super) fn map_action(
-        &mut self,
-        call: Call,
-        callee: &Ident,
-        args: &[ast::Expr],
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        let Some(map) = self.whole_map(callee, args) else { return };
-        let (kind, construct) = match call {
-            Call::Clear => (OutputKind::Clear(map), "clear"),
-            Call::Zero => (OutputKind::Zero(map), "zero"),
-            _ => (OutputKind::PrintMap(map), "print"),
-        };
-        self.needs_runner(construct, callee.span);
-        let id = self.output(kind, &[], span);
-        out.push(Stmt { kind: StmtKind::Output(id, Vec::new()), span });
-    }
 }
 
 /// How an aggregation is written.
@@ -584,10 +348,10 @@ fn agg_name(kind: AggKind) -> &'static str {
     }
 }
 
-fn is_histogram(kind: AggKind) -> bool {
+pub(super) fn is_histogram(kind: AggKind) -> bool {
     matches!(kind, AggKind::Hist | AggKind::Lhist)
 }
 
-fn is_array(kind: MapKind) -> bool {
+pub(super) fn is_array(kind: MapKind) -> bool {
     matches!(kind, MapKind::Array | MapKind::PerCpuArray)
 }

@@ -216,7 +216,7 @@ impl Body<'_, '_> {
             )
             .label(format!("expected one of its enumerators, found `{found}`"))
             .secondary(side.span, format!("this is `{ty}`"))
-            .secondary(decl.span, "declared here")
+            .secondary(self.head(decl.span), "declared here")
             .note(numbers)
             .help(format!("compare it with {}", show::list(names.iter().copied(), 8)));
             for name in names.iter().take(4) {
@@ -283,7 +283,7 @@ impl Body<'_, '_> {
         let cond = self.condition(cond);
         let then = self.value(then);
         let otherwise = self.value(otherwise);
-        let slot = self.slot(&then).join(&self.slot(&otherwise));
+        let slot = Self::slot(&then).join(&Self::slot(&otherwise));
         let ty = slot.map(|s| s.resolved());
         let Some(ty) = ty else {
             let (t, o) = (self.show(&then.ty), self.show(&otherwise.ty));

@@ -52,7 +52,7 @@ impl Body<'_, '_> {
             return self.fail(
                 Diagnostic::new(Code::E0229, ty.span, format!("fields without a value: {list}"))
                     .label("every field is given a value")
-                    .secondary(declared, "the struct is declared here"),
+                    .secondary(self.head(declared), "the struct is declared here"),
             );
         }
         let values: Vec<Expr> = values.iter_mut().filter_map(Option::take).collect();
@@ -67,8 +67,9 @@ impl Body<'_, '_> {
             let value = self.value(value);
             let Some(index) = decl.fields.iter().position(|f| f.name == name.name) else {
                 let names: Vec<&str> = decl.fields.iter().map(|f| f.name.as_str()).collect();
-                let diagnostic = expr::unknown_member(&decl.name, &names, name)
-                    .secondary(decl.span, "the struct is declared here");
+                let diagnostic = self
+                    .unknown_member(&decl.name, &names, name)
+                    .secondary(self.head(decl.span), "the struct is declared here");
                 self.report(diagnostic);
                 continue;
             };
@@ -86,7 +87,7 @@ impl Body<'_, '_> {
                 continue;
             }
             let place = format!("`{}`", name.name);
-            *slot = Some(self.assignable(value, &field.ty, &place, Some(decl.span)));
+            *slot = Some(self.assignable(value, &field.ty, &place, Some(self.head(decl.span))));
         }
         values
     }
@@ -103,8 +104,9 @@ impl Body<'_, '_> {
         let decl = &self.hir().structs[id];
         let Some(index) = decl.fields.iter().position(|f| f.name == name.name) else {
             let names: Vec<&str> = decl.fields.iter().map(|f| f.name.as_str()).collect();
-            let diagnostic = expr::unknown_member(&decl.name, &names, name)
-                .secondary(decl.span, "the struct is declared here");
+            let diagnostic = self
+                .unknown_member(&decl.name, &names, name)
+                .secondary(self.head(decl.span), "the struct is declared here");
             self.report(diagnostic);
             return None;
         };
@@ -117,7 +119,7 @@ impl Body<'_, '_> {
         let old = std::mem::replace(slot, error(span));
         let value = value(self, old);
         let place = format!("`{}`", name.name);
-        let value = self.assignable(value, &field.ty, &place, Some(decl.span));
+        let value = self.assignable(value, &field.ty, &place, Some(self.head(decl.span)));
         *members.get_mut(index)? = value;
         let rebuilt = Expr { kind: ExprKind::Aggregate(members), ty: Ty::Struct(id), span };
         Some(Stmt { kind: StmtKind::Assign(local, rebuilt), span })

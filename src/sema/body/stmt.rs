@@ -1,17 +1,12 @@
 //! Statements: blocks and their variables, assignments, branches, loops.
 
-use super::super::builtins::{self, AggKind, Call, What};
-use super::super::fold;
-use super::super::hir::{Expr, ExprKind, Local, LocalId, Stmt, StmtKind};
-use super::super::types::{IntTy, Pointee, Ty};
+use super::super::hir::{Local, LocalId, Stmt, StmtKind};
+use super::super::types::Ty;
 use super::super::unbuilt;
-use super::{Body, VarFacts, error, int};
+use super::{Body, VarFacts};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::{self, BinaryOp, Ident};
-
-/// The most rounds of a loop.
-const MAX_ROUNDS: i128 = 1 << 16;
+use crate::syntax::ast::{self, Ident};
 
 impl Body<'_, '_> {
     /// The statements of a block, in a scope of their own.
@@ -34,7 +29,7 @@ impl Body<'_, '_> {
     }
 
     /// Ends a scope and tells of the variables in it that nothing reads.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         for id in self.vars.leave(&self.locals) {
             let local = &self.locals[id];
             let facts = self.vars.facts(id);
@@ -142,7 +137,7 @@ impl Body<'_, '_> {
         }
     }
 
-    fn new_local(&mut self, name: &Ident, ty: Ty, typed: bool) -> LocalId {
+    pub(super) fn new_local(&mut self, name: &Ident, ty: Ty, typed: bool) -> LocalId {
         let id = self.locals.alloc(Local { name: name.name.clone(), ty, span: name.span });
         self.vars.add(name.name.clone(), id, VarFacts { typed, ..VarFacts::default() });
         id
@@ -166,197 +161,11 @@ impl Body<'_, '_> {
         Ty::Error
     }
 
-    fn assign(
-        &mut self,
-        target: &ast::Expr,
-        op: Option<BinaryOp>,
-        value: &ast::Expr,
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        match &target.kind {
-            ast::ExprKind::Local(name) => {
-                let name = Ident { name: name.clone(), span: target.span };
-                self.assign_local(&name, op, value, span, out);
-            }
-            ast::ExprKind::Map { name, key } => {
-                self.assign_map((name, key.as_deref(), target.span), op, value, span, out);
-            }
-            ast::ExprKind::Field { base, name, .. } => {
-                self.assign_field(base, name, op, value, span, out);
-            }
-            ast::ExprKind::Error => {
-                let _ = self.value(value);
-            }
-            _ => {
-                let _ = self.value(value);
-                self.not_assignable(target);
-            }
-        }
-    }
-
-    fn not_assignable(&mut self, target: &ast::Expr) {
-        let text = self.pass.sources.text(target.span);
-        self.report(
-            Diagnostic::new(Code::E0232, target.span, format!("`{text}` cannot be assigned to"))
-                .label("expected a variable `$x` or a map `@m[key]`"),
-        );
-    }
-
-    fn assign_local(
-        &mut self,
-        name: &Ident,
-        op: Option<BinaryOp>,
-        value: &ast::Expr,
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        let value = self.value(value);
-        let Some(id) = self.vars.find(&name.name) else {
-            if op.is_some() {
-                self.unknown_local(&name.name, name.span);
-                return;
-            }
-            let id = self.new_local(name, value.ty.clone(), true);
-            self.vars.assigned.insert(id);
-            out.push(Stmt { kind: StmtKind::Assign(id, value), span });
-            return;
-        };
-        if self.is_counter(id, name.span) {
-            return;
-        }
-        let value = match op {
-            None => value,
-            Some(op) => {
-                let old = self.expr_local(name);
-                let ty = old.ty.clone();
-                let new = self.combine(op, old, value, span);
-                self.cut(new, &ty)
-            }
-        };
-        if !self.vars.facts(id).typed {
-            self.vars.facts_mut(id).typed = true;
-            self.locals[id].ty = value.ty.clone();
-        }
-        let (ty, declared) = (self.locals[id].ty.clone(), self.locals[id].span);
-        let value = self.assignable(value, &ty, &format!("`${}`", name.name), Some(declared));
-        self.vars.assigned.insert(id);
-        out.push(Stmt { kind: StmtKind::Assign(id, value), span });
-    }
-
-    /// The old value in a compound assignment, which does not count as a use of the variable.
-    fn expr_local(&mut self, name: &Ident) -> Expr {
-        let read = self.vars.find(&name.name).map(|id| (id, self.vars.facts(id).read));
-        let kind = ast::ExprKind::Local(name.name.clone());
-        let old = self.expr(&ast::Expr { kind, span: name.span });
-        if let Some((id, read)) = read {
-            self.vars.facts_mut(id).read = read;
-        }
-        old
-    }
-
-    /// The result of a compound assignment, cut to the variable's type as in C.
-    fn cut(&mut self, e: Expr, to: &Ty) -> Expr {
-        match (&e.ty, to) {
-            (Ty::Int(from), Ty::Int(target)) if from != target => {
-                let span = e.span;
-                Expr { kind: ExprKind::Convert(Box::new(e)), ty: to.clone(), span }
-            }
-            _ => e,
-        }
-    }
-
-    fn is_counter(&mut self, id: LocalId, span: Span) -> bool {
-        if !self.vars.facts(id).counter {
-            return false;
-        }
-        let (name, declared) = (self.locals[id].name.clone(), self.locals[id].span);
-        self.report(
-            Diagnostic::new(
-                Code::E0232,
-                span,
-                format!("`${name}` counts the rounds of a loop and cannot be changed"),
-            )
-            .secondary(declared, "the loop counts here")
-            .note("the verifier must see that every loop ends"),
-        );
-        true
-    }
-
-    fn assign_field(
-        &mut self,
-        base: &ast::Expr,
-        name: &Ident,
-        op: Option<BinaryOp>,
-        value: &ast::Expr,
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        if matches!(&base.kind, ast::ExprKind::Map { .. }) {
-            let _ = self.value(value);
-            self.report(unbuilt::unbuilt(
-                "assigning one member of a map's value",
-                base.span.to(name.span),
-            ));
-            return;
-        }
-        let read_only = |what: String| {
-            Diagnostic::new(
-                Code::E0320,
-                base.span.to(name.span),
-                format!("{what} cannot be written"),
-            )
-            .label("read-only")
-            .note("what a probe is given belongs to the kernel, and mirrors only show it")
-        };
-        if matches!(&base.kind, ast::ExprKind::Name(n) if n == "args") {
-            let _ = self.value(value);
-            self.report(read_only(format!("`args.{}`", name.name)));
-            return;
-        }
-        let target = self.value(base);
-        match (&target.kind, &target.ty) {
-            (_, Ty::Error) => {
-                let _ = self.value(value);
-            }
-            (_, Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_))) => {
-                let _ = self.value(value);
-                self.report(read_only(format!("`{}`", name.name)));
-            }
-            (ExprKind::Local(local), Ty::Struct(id)) => {
-                let (local, id) = (*local, *id);
-                let value = self.value(value);
-                let stmt = self.assign_member(
-                    local,
-                    id,
-                    name,
-                    |body, old| match op {
-                        None => value,
-                        Some(op) => {
-                            let ty = old.ty.clone();
-                            let new = body.combine(op, old, value, span);
-                            body.cut(new, &ty)
-                        }
-                    },
-                    span,
-                );
-                out.extend(stmt);
-            }
-            _ => {
-                let _ = self.value(value);
-                let whole = ast::Expr { kind: ast::ExprKind::Error, span: base.span.to(name.span) };
-                self.not_assignable(&whole);
-            }
-        }
-    }
-
     /// An expression for its effect.
     fn effect(&mut self, e: &ast::Expr, span: Span, out: &mut Vec<Stmt>) {
         match &e.kind {
-            ast::ExprKind::Call { callee, args } => {
-                if self.action(callee, args, e.span, out) {
-                    return;
-                }
+            ast::ExprKind::Call { callee, args } if self.action(callee, args, e.span, out) => {
+                return;
             }
             ast::ExprKind::Step { target, delta, .. } => {
                 return self.step_statement(target, *delta, span, out);
@@ -367,60 +176,6 @@ impl Body<'_, '_> {
         if value.ty != Ty::Error || self.pass.inferring {
             out.push(Stmt { kind: StmtKind::Expr(value), span });
         }
-    }
-
-    fn step_statement(&mut self, target: &ast::Expr, delta: i8, span: Span, out: &mut Vec<Stmt>) {
-        match &target.kind {
-            ast::ExprKind::Map { name, key } => {
-                self.step_map((name, key.as_deref(), target.span), delta, span, out);
-            }
-            ast::ExprKind::Local(_) | ast::ExprKind::Field { .. } => {
-                let one = ast::Expr { kind: ast::ExprKind::Int(1), span };
-                let op = if delta < 0 { BinaryOp::Sub } else { BinaryOp::Add };
-                self.assign(target, Some(op), &one, span, out);
-            }
-            ast::ExprKind::Error => {}
-            _ => self.not_assignable(target),
-        }
-    }
-
-    /// `$x++` and its like as a value.
-    pub(super) fn step(
-        &mut self,
-        target: &ast::Expr,
-        delta: i8,
-        postfix: bool,
-        span: Span,
-    ) -> Expr {
-        let name = match &target.kind {
-            ast::ExprKind::Map { name, key } => {
-                let target = (name, key.as_deref(), target.span);
-                return self.step_map_value(target, delta, postfix, span);
-            }
-            ast::ExprKind::Local(name) => name,
-            ast::ExprKind::Error => return error(span),
-            _ => {
-                self.not_assignable(target);
-                return error(span);
-            }
-        };
-        let old = self.expr(target);
-        let Some(local) = self.vars.find(name) else { return error(span) };
-        if old.ty == Ty::Error || self.is_counter(local, target.span) {
-            return error(span);
-        }
-        if !matches!(old.ty, Ty::Int(_)) {
-            let found = self.show(&old.ty);
-            return self.fail(
-                Diagnostic::new(
-                    Code::E0220,
-                    target.span,
-                    format!("`++` and `--` work on integers, not on `{found}`"),
-                )
-                .label(format!("expected an integer, found `{found}`")),
-            );
-        }
-        Expr { kind: ExprKind::LocalStep { local, delta, postfix }, ty: old.ty, span }
     }
 
     fn branch(
@@ -447,105 +202,6 @@ impl Body<'_, '_> {
         out.push(Stmt { kind: StmtKind::If { cond, then, otherwise }, span });
     }
 
-    fn for_range(
-        &mut self,
-        var: &Ident,
-        start: &ast::Expr,
-        end: &ast::Expr,
-        block: &ast::Block,
-        span: Span,
-        out: &mut Vec<Stmt>,
-    ) {
-        let start = self.bound(start);
-        let end = self.bound(end);
-        let ty = self.slot(&start).join(&self.slot(&end)).map_or(Ty::Error, |s| s.resolved());
-        let limit = self.rounds(&start, &end);
-        self.vars.enter();
-        let id = self.new_local(var, ty.clone(), true);
-        self.vars.facts_mut(id).counter = true;
-        self.vars.assigned.insert(id);
-        let (assigned, unreachable) = (self.vars.assigned.clone(), self.unreachable);
-        self.loops += 1;
-        let body = self.block(block);
-        self.loops -= 1;
-        self.vars.assigned = assigned;
-        self.unreachable = unreachable;
-        self.leave();
-        let Some(limit) = limit else { return };
-        let start = self.implicit(start, &ty);
-        let end = self.implicit(end, &ty);
-        out.push(Stmt { kind: StmtKind::For { var: id, start, end, limit, body }, span });
-    }
-
-    fn bound(&mut self, e: &ast::Expr) -> Expr {
-        let bound = self.value(e);
-        if matches!(bound.ty, Ty::Int(_) | Ty::Error) {
-            return bound;
-        }
-        if let Ty::Bool = bound.ty {
-            return int_of_bool(bound);
-        }
-        let found = self.show(&bound.ty);
-        self.fail(
-            Diagnostic::new(
-                Code::E0227,
-                bound.span,
-                format!("a loop counts integers, not `{found}`"),
-            )
-            .label(format!("expected an integer, found `{found}`")),
-        )
-    }
-
-    /// The most rounds a loop can have, as far as its bounds say.
-    fn rounds(&mut self, start: &Expr, end: &Expr) -> Option<u32> {
-        if start.ty == Ty::Error || end.ty == Ty::Error {
-            return None;
-        }
-        let (low, _) = fold::range(start);
-        let (_, high) = fold::range(end);
-        let rounds = high - low;
-        if rounds <= MAX_ROUNDS {
-            return Some(u32::try_from(rounds.max(0)).unwrap_or(0));
-        }
-        if fold::constant(start).is_some() && fold::constant(end).is_some() {
-            let text = format!("this loop has {rounds} rounds");
-            let span = start.span.to(end.span);
-            let diagnostic = Diagnostic::new(Code::E0520, span, text)
-                .label(format!("at most {MAX_ROUNDS} are allowed"))
-                .note("a program must end in time: the kernel's processor waits for it");
-            self.report(diagnostic);
-            return None;
-        }
-        let open = if fold::constant(end).is_some() { start } else { end };
-        let found = self.show(&open.ty);
-        let text = super::ops::parenthesized(self.pass.sources.text(open.span));
-        let range_of = matches!(open.ty, Ty::Int(IntTy { bits: 64, .. }));
-        let what = if range_of {
-            "has no limit".to_owned()
-        } else {
-            format!("may go through every `{found}`")
-        };
-        self.report(
-            Diagnostic::new(Code::E0520, open.span, format!("this loop {what}"))
-                .label(format!("at most {MAX_ROUNDS} rounds must be plain from the bounds"))
-                .note("the verifier must see that every loop ends")
-                .help(format!("limit it: `{text} & 0xff`, `{text} % 100`, or a narrower type such as `(u8){text}`")),
-        );
-        None
-    }
-
-    /// The aggregation that an expression calls, if it does.
-    pub(super) fn aggregation<'e>(
-        &self,
-        e: &'e ast::Expr,
-    ) -> Option<(AggKind, &'e Ident, &'e [ast::Expr])> {
-        let ast::ExprKind::Call { callee, args } = &e.kind else { return None };
-        match builtins::find(&callee.name)?.what {
-            What::Call(Call::Agg(kind), ..) => Some((kind, callee, args)),
-            _ => None,
-        }
-    }
-
     /// The whole body, within its predicate.
     pub(in super::super) fn run(&mut self, probe: &ast::Probe) -> Vec<Stmt> {
         let Some(predicate) = &probe.predicate else { return self.block(&probe.body) };
@@ -553,12 +209,5 @@ impl Body<'_, '_> {
         let then = self.block(&probe.body);
         let span = predicate.span;
         vec![Stmt { kind: StmtKind::If { cond, then, otherwise: Vec::new() }, span }]
-    }
-}
-
-fn int_of_bool(e: Expr) -> Expr {
-    match e.kind {
-        ExprKind::Int(value) => int(value, Ty::S64, e.span),
-        _ => Expr { ty: Ty::Int(IntTy::U8), ..e },
     }
 }

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Compares the compiler with clang on the programs of benches/programs, and prints ratios (ours / clang's).
+
+    cargo build --release && benches/compare.py [--rounds 30]
+
+Instructions: slots of all programs of an object, as llvm-objdump sees its code sections. Time and memory: of whole processes, medians of interleaved runs, so that
+what else the machine does meets both alike. Nothing here is a test: figures depend on the machine, ratios much less.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+OURS = ROOT / "target/release/ubpfc"
+CLANG = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-DDIRECT"]
+
+
+def include():
+    """Where Debian keeps the headers of the machine's architecture."""
+    triple = subprocess.run(["cc", "-print-multiarch"], capture_output=True, text=True).stdout.strip()
+    return ["-I/usr/include/" + triple] if triple else []
+
+
+def ours(script, out):
+    return [str(OURS), str(script), "-o", str(out)]
+
+
+def clang(source, out):
+    return CLANG + include() + ["-c", str(source), "-o", str(out)]
+
+
+def slots(path):
+    """The instruction slots in an object's code sections."""
+    table = subprocess.run(["llvm-objdump", "-h", str(path)], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in table.splitlines()]
+    return sum(int(row[2], 16) for row in rows if row and row[-1] == "TEXT") // 8
+
+
+def run(command):
+    """Wall-clock seconds and peak resident MB of a whole process."""
+    start = time.perf_counter()
+    process = os.posix_spawnp(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(process, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        sys.exit("failed: " + " ".join(command))
+    return seconds, usage.ru_maxrss / 1024
+
+
+def compare_instructions(tmp):
+    print("instructions               ours  clang  ratio")
+    fewer = total = 0
+    for source in sorted(HERE.glob("programs/*.bpf.c")):
+        name = source.name.removesuffix(".bpf.c")
+        script = source.with_name(name + ".ub")
+        subprocess.run(clang(source, tmp / "c.o"), check=True)
+        theirs = slots(tmp / "c.o")
+        total += 1
+        if not script.exists():
+            print(f"  {name:<22}      -  {theirs:>5}      -")
+            continue
+        made = subprocess.run(ours(script, tmp / "u.o"), capture_output=True, text=True)
+        if made.returncode:
+            print(f"  {name:<22}      !  {theirs:>5}      !  {made.stderr.splitlines()[0]}")
+            continue
+        mine = slots(tmp / "u.o")
+        fewer += mine <= theirs
+        print(f"  {name:<22}  {mine:>5}  {theirs:>5}  {mine / theirs:>5.2f}")
+    print(f"  at most clang's: {fewer} of {total}")
+
+
+def compare_processes(tmp, rounds):
+    jobs = {
+        "nothing": ["true"],
+        "ours": ours(ROOT / "examples/runqlat.ub", tmp / "u.o"),
+        "clang": clang(HERE / "programs/02-runqlat.bpf.c", tmp / "c.o"),
+    }
+    results = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, command in jobs.items():
+            results[name].append(run(command))
+    time_of = {n: statistics.median(s for s, _ in r) for n, r in results.items()}
+    memory = {n: max(m for _, m in r) for n, r in results.items()}
+    print("compiling runqlat, the whole process")
+    print(f"  time    ours / clang  1/{time_of['clang'] / time_of['ours']:.1f}")
+    print(f"  time    empty process / clang  1/{time_of['clang'] / time_of['nothing']:.1f}")
+    print(f"  memory  ours / clang  1/{memory['clang'] / memory['ours']:.1f}, ours at most {memory['ours']:.1f} MB")
+    print(f"the compiler itself: {OURS.stat().st_size / 1e6:.1f} MB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=30, help="how often each process runs")
+    rounds = parser.parse_args().rounds
+    if not OURS.exists():
+        sys.exit("build it first: cargo build --release")
+    with tempfile.TemporaryDirectory() as name:
+        tmp = pathlib.Path(name)
+        compare_instructions(tmp)
+        compare_processes(tmp, rounds)
+
+
+if __name__ == "__main__":
+    main()

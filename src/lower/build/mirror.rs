@@ -1,0 +1,296 @@
+//! Mirrors: fields with their alternatives, and whole mirrors.
+//!
+//! In: a field and a pointer. Out: its value by the first alternative that the target has. What the target has is asked by `exists` questions in branches, which the
+//! verifier or a relocator prunes. Invariant: an alternative is only run behind the questions for everything it names, except the last of a
+//! field that is not optional: where the target lacks that one too, its poisoned access is the error that loaders report.
+
+use super::Program;
+use super::func::{Fact, Join};
+use super::kernel::{KernelPtr, Text};
+use super::memory::Place;
+use crate::ir::reloc::CoreReloc;
+use crate::ir::{CmpOp, Op, ValueId, Width};
+use crate::sema::hir::{Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId};
+use crate::sema::types::{IntTy, Ty};
+
+impl<'h> Program<'_, 'h> {
+    /// The pointer that an expression gives, and how it is read through.
+    fn base(&mut self, base: &'h Expr) -> KernelPtr {
+        let origin = self.origin(base);
+        let value = self.scalar(base);
+        KernelPtr { value, known: origin.known, check: origin.nullable }
+    }
+
+    fn mirror_field(&self, mirror: MirrorId, field: u32) -> &'h MirrorField {
+        &self.hir.mirrors[mirror].fields[field as usize]
+    }
+
+    /// A scalar field.
+    pub(super) fn field_scalar(&mut self, base: &'h Expr, mirror: MirrorId, index: u32) -> ValueId {
+        let base = self.base(base);
+        let fact = Fact::Field(base.value, mirror, index, base.known);
+        if let Some(value) = self.f.get(fact) {
+            return value;
+        }
+        let value = self.field_value(self.mirror_field(mirror, index), base);
+        self.f.remember(fact, value);
+        value
+    }
+
+    fn field_value(&mut self, field: &'h MirrorField, base: KernelPtr) -> ValueId {
+        let values = self.alternatives(
+            field,
+            |p, alternative| {
+                let value = p.kexpr(alternative, base);
+                vec![p.convert(value, &value_ty(alternative), &field.ty)]
+            },
+            |p| vec![p.f.number(0)],
+        );
+        values[0]
+    }
+
+    /// A field that lives in memory, such as text.
+    pub(super) fn field_into(
+        &mut self,
+        base: &'h Expr,
+        mirror: MirrorId,
+        index: u32,
+        to: Place,
+        text: Text,
+    ) {
+        let base = self.base(base);
+        self.field_value_into(self.mirror_field(mirror, index), base, to, text);
+    }
+
+    fn field_value_into(&mut self, field: &'h MirrorField, base: KernelPtr, to: Place, text: Text) {
+        let size = self.size_of(&field.ty);
+        self.alternatives(
+            field,
+            |p, alternative| {
+                match &alternative.kind {
+                    KExprKind::Path(path) => p.path_into(path, base, to, &field.ty, text),
+                    KExprKind::Const(_)
+                    | KExprKind::Enumerator { .. }
+                    | KExprKind::Unary(..)
+                    | KExprKind::Binary(..)
+                    | KExprKind::Convert(..) => p.clear(to, size),
+                }
+                Vec::new()
+            },
+            |p| {
+                p.clear(to, size);
+                Vec::new()
+            },
+        );
+    }
+
+    /// Writes the C struct that a whole mirror is.
+    pub(super) fn mirror_into(&mut self, base: &'h Expr, mirror: MirrorId, to: Place, text: Text) {
+        let base = self.base(base);
+        let declaration = &self.hir.mirrors[mirror];
+        let (mut null, mut done) = (Join::new(), Join::new());
+        if base.check {
+            let cond = self.f.cond_number(CmpOp::Eq, base.value, 0);
+            let mut valid = Join::new();
+            self.f.branch(cond, &mut null, &mut valid);
+            self.f.enter(valid);
+        }
+        let base = KernelPtr { check: false, ..base };
+        let mut end = 0;
+        for field in &declaration.fields {
+            self.clear(to.at(end), field.offset.saturating_sub(end));
+            let place = to.at(field.offset);
+            let size = self.size_of(&field.ty);
+            if field.ty.is_scalar() {
+                let value = self.field_value(field, base);
+                self.store(place, Width::from_bytes(size).unwrap_or(Width::D), value);
+            } else {
+                self.field_value_into(field, base, place, text);
+            }
+            end = field.offset + size;
+        }
+        self.clear(to.at(end), declaration.size.saturating_sub(end));
+        self.f.jump(&mut done, Vec::new());
+        if !null.is_empty() {
+            self.f.enter(null);
+            self.clear(to, declaration.size);
+            self.f.jump(&mut done, Vec::new());
+        }
+        self.f.enter(done);
+    }
+
+    /// 1 where the target has a field.
+    pub(super) fn has_field(&mut self, mirror: MirrorId, index: u32) -> ValueId {
+        let field = self.mirror_field(mirror, index);
+        let (one, zero) = (self.f.number(1), self.f.number(0));
+        let mut done = Join::new();
+        for alternative in &field.alternatives {
+            let absent = self.require(alternative);
+            self.f.jump(&mut done, vec![one]);
+            self.f.enter(absent);
+        }
+        if self.f.is_live() {
+            self.f.jump(&mut done, vec![zero]);
+        }
+        self.f.enter(done)[0]
+    }
+
+    /// Runs the first alternative that the target has. Out: what it gave.
+    fn alternatives(
+        &mut self,
+        field: &'h MirrorField,
+        mut read: impl FnMut(&mut Self, &'h KExpr) -> Vec<ValueId>,
+        absent: impl FnOnce(&mut Self) -> Vec<ValueId>,
+    ) -> Vec<ValueId> {
+        let mut done = Join::new();
+        for (i, alternative) in field.alternatives.iter().enumerate() {
+            let last = i + 1 == field.alternatives.len();
+            let other =
+                if last && !field.optional { Join::new() } else { self.require(alternative) };
+            let values = read(self, alternative);
+            self.f.jump(&mut done, values);
+            self.f.enter(other);
+            if !self.f.is_live() {
+                break;
+            }
+        }
+        if self.f.is_live() {
+            let values = absent(self);
+            self.f.jump(&mut done, values);
+        }
+        self.f.enter(done)
+    }
+
+    /// Goes on where the target has everything that an alternative names. Out: where it has not.
+    fn require(&mut self, alternative: &KExpr) -> Join {
+        let mut questions = Vec::new();
+        self.questions(alternative, &mut questions);
+        let mut absent = Join::new();
+        for question in questions {
+            self.require_one(question, &mut absent);
+        }
+        absent
+    }
+
+    /// Goes on where the answer is 1, otherwise to `absent`.
+    fn require_one(&mut self, question: CoreReloc, absent: &mut Join) {
+        let answer = self.f.value(Op::Core(question));
+        let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
+        let mut present = Join::new();
+        self.f.branch(cond, &mut present, absent);
+        self.f.enter(present);
+    }
+
+    fn questions(&mut self, expr: &KExpr, list: &mut Vec<CoreReloc>) {
+        let mut add = |question| {
+            if !list.contains(&question) {
+                list.push(question);
+            }
+        };
+        match &expr.kind {
+            KExprKind::Const(_) => {}
+            KExprKind::Enumerator { enum_name, name } => {
+                add(CoreReloc::EnumExists { enum_name: enum_name.clone(), name: name.clone() });
+            }
+            KExprKind::Unary(_, value) | KExprKind::Convert(_, value) => {
+                self.questions(value, list);
+            }
+            KExprKind::Binary(_, a, b) => {
+                self.questions(a, list);
+                self.questions(b, list);
+            }
+            KExprKind::Path(path) => {
+                for hop in &path.hops {
+                    let question = self.hop_exists(hop, &path.leaf);
+                    if !list.contains(&question) {
+                        list.push(question);
+                    }
+                    if let KThen::Element { index, .. } = &hop.then {
+                        self.questions(index, list);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value of an expression over kernel paths.
+    pub(super) fn kexpr(&mut self, expr: &KExpr, base: KernelPtr) -> ValueId {
+        match &expr.kind {
+            KExprKind::Path(path) => self.path_scalar(path, base),
+            KExprKind::Const(number) => self.f.number(*number),
+            KExprKind::Enumerator { enum_name, name } => {
+                let (enum_name, name) = (enum_name.clone(), name.clone());
+                self.f.value(Op::Core(CoreReloc::EnumValue { enum_name, name }))
+            }
+            KExprKind::Unary(op, value) => {
+                let value = self.kexpr_number(value, base);
+                self.unary(*op, value)
+            }
+            KExprKind::Binary(op, a, b) => {
+                let a = self.kexpr_number(a, base);
+                let b = self.kexpr_number(b, base);
+                self.binary(*op, a, b)
+            }
+            KExprKind::Convert(int, value) => {
+                let from = value_ty(value);
+                let value = self.kexpr_number(value, base);
+                self.convert(value, &from, &Ty::Int(*int))
+            }
+        }
+    }
+
+    /// The same, and no pointer to the verifier.
+    fn kexpr_number(&mut self, expr: &KExpr, base: KernelPtr) -> ValueId {
+        let value = self.kexpr(expr, base);
+        let pointer = match &expr.kind {
+            KExprKind::Path(path) => matches!(path.leaf, KLeaf::Ptr(_) | KLeaf::Struct(_)),
+            _ => false,
+        };
+        if pointer && (base.known || base.check) { self.launder(value) } else { value }
+    }
+
+    /// The target's value of the first of these enumerators that it has; all of them missing, -1 or, if it is not `optional`, a poisoned instruction.
+    pub(super) fn enumerator(
+        &mut self,
+        enum_name: &str,
+        names: &[smol_str::SmolStr],
+        optional: bool,
+        repr: IntTy,
+    ) -> ValueId {
+        let mut done = Join::new();
+        for (i, name) in names.iter().enumerate() {
+            let name = name.clone();
+            let enum_name = smol_str::SmolStr::new(enum_name);
+            let mut absent = Join::new();
+            if optional || i + 1 < names.len() {
+                let (enum_name, name) = (enum_name.clone(), name.clone());
+                self.require_one(CoreReloc::EnumExists { enum_name, name }, &mut absent);
+            }
+            let value = self.f.value(Op::Core(CoreReloc::EnumValue { enum_name, name }));
+            let value = self.convert(value, &Ty::U64, &Ty::Int(repr));
+            self.f.jump(&mut done, vec![value]);
+            self.f.enter(absent);
+        }
+        if self.f.is_live() {
+            let none = self.f.number(u64::MAX);
+            let none = self.convert(none, &Ty::U64, &Ty::Int(repr));
+            self.f.jump(&mut done, vec![none]);
+        }
+        self.f.enter(done)[0]
+    }
+}
+
+/// The type that an expression's value is extended from.
+fn value_ty(expr: &KExpr) -> Ty {
+    match &expr.kind {
+        KExprKind::Path(path) => match &path.leaf {
+            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
+            KLeaf::Ptr(_) | KLeaf::Struct(_) | KLeaf::Chars(_) | KLeaf::Ints(..) => Ty::U64,
+        },
+        KExprKind::Const(_)
+        | KExprKind::Enumerator { .. }
+        | KExprKind::Unary(..)
+        | KExprKind::Binary(..) => Ty::U64,
+        KExprKind::Convert(int, _) => Ty::Int(*int),
+    }
+}

@@ -1,0 +1,76 @@
+//! Numbers that one way of a branch sets are set before the branch, where the other way does not mind: the way then needs no block, and no jump
+//! around the other.
+
+use super::machine::{Block, Inst, MachineFunc, Made, Reg, Term};
+use super::regalloc::{TooComplex, live_out};
+
+/// How far into a block it is looked whether it minds.
+const MAX_LOOK: usize = 64;
+
+/// Rewrites the branches of a function.
+pub(super) fn hoist(func: &mut MachineFunc) -> Result<(), TooComplex> {
+    let branches = |block: &Block| matches!(block.term, Term::Branch { .. });
+    if !func.blocks.iter().any(branches) {
+        return Ok(());
+    }
+    let live_out = live_out(func)?;
+    for b in 0..func.blocks.len() {
+        let Term::Branch { then, otherwise, .. } = func.blocks[b].term else { continue };
+        let ways = [(then, otherwise), (otherwise, then)];
+        if let Some((way, set)) = ways.into_iter().find_map(|(way, other)| {
+            let set = settable(func, &live_out, b, way, other);
+            (!set.is_empty()).then_some((way, set))
+        }) {
+            let is_set = |inst: &Inst| matches!(inst, Inst::Make { dst, .. } if set.contains(dst));
+            let insts = std::mem::take(&mut func.blocks[way].insts);
+            let (early, rest) = insts.into_iter().partition(|(inst, _)| is_set(inst));
+            func.blocks[way].insts = rest;
+            func.blocks[b].insts.extend::<Vec<_>>(early);
+        }
+    }
+    Ok(())
+}
+
+/// The registers that one way sets to numbers, and that may as well be set before the branch.
+fn settable(
+    func: &MachineFunc,
+    live_out: &[Vec<Reg>],
+    from: usize,
+    way: usize,
+    other: usize,
+) -> Vec<Reg> {
+    if !is_edge(func, from, way) {
+        return Vec::new();
+    }
+    let edge = &func.blocks[way];
+    let mut read = Vec::new();
+    edge.insts.iter().for_each(|(inst, _)| inst.each_use(|r| read.push(r)));
+    func.blocks[from].term.each_use(|r| read.push(r));
+    let set = edge.insts.iter().filter_map(|(inst, _)| match inst {
+        Inst::Make { dst, what: Made::Number(n) } if i32::try_from(n.cast_signed()).is_ok() => {
+            Some(*dst)
+        }
+        _ => None,
+    });
+    set.filter(|r| !read.contains(r) && !minds(&func.blocks[other], &live_out[other], *r)).collect()
+}
+
+/// Whether nothing but the one branch goes to a block. Selection puts such blocks behind all others.
+fn is_edge(func: &MachineFunc, from: usize, way: usize) -> bool {
+    way >= func.first_edge && way != from && matches!(func.blocks[way].term, Term::Jump(_))
+}
+
+/// Whether a block needs what a register holds at its start, or would get it from a copy that could otherwise be none.
+fn minds(block: &Block, live_out: &[Reg], reg: Reg) -> bool {
+    for (inst, _) in block.insts.iter().take(MAX_LOOK) {
+        let (mut reads, mut writes) = (false, false);
+        inst.each_use(|r| reads |= r == reg);
+        inst.each_def(|r| writes |= r == reg);
+        if reads || writes {
+            return reads || matches!(inst, Inst::Copy { .. });
+        }
+    }
+    let mut used = block.insts.len() > MAX_LOOK;
+    block.term.each_use(|r| used |= r == reg);
+    used || live_out.binary_search(&reg).is_ok()
+}

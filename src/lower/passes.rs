@@ -1,0 +1,99 @@
+//! The optimiser: IR → shorter IR.
+//!
+//! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each. No pass hoists anything, and none moves a
+//! check from one value to another, so that the kernel's verifier sees each check where the source has it.
+
+mod cse;
+mod dce;
+mod flow;
+mod params;
+mod simplify;
+
+use crate::ir::Func;
+use crate::ir::ValueId;
+use crate::ir::cfg::ix;
+use crate::ir::verify::{Env, verify};
+
+/// A pass returns whether it changed anything.
+type Pass = fn(&mut Func) -> bool;
+
+/// One round.
+const SCHEDULE: [(&str, Pass); 5] = [
+    ("simplify", simplify::run),
+    ("flow", flow::run),
+    ("params", params::run),
+    ("cse", cse::run),
+    ("dce", dce::run),
+];
+
+/// Later rounds rarely find anything: what is left after these stays.
+const MAX_ROUNDS: u32 = 4;
+
+/// Runs all passes.
+///
+/// # Panics
+/// When the function is not valid before or after a pass, which is a bug.
+pub(super) fn run(func: &mut Func, env: &Env) {
+    check(func, env, "lowering");
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = false;
+        for (name, pass) in SCHEDULE {
+            changed |= pass(func);
+            check(func, env, name);
+        }
+        if !changed {
+            break;
+        }
+    }
+}
+
+fn check(func: &Func, env: &Env, after: &str) {
+    if let Err(error) = verify(func, env) {
+        panic!("invalid IR after {after}: {error}\n{func}");
+    }
+}
+
+/// Values that others stand for.
+struct Renames {
+    to: Vec<Option<ValueId>>,
+}
+
+impl Renames {
+    fn new(func: &Func) -> Renames {
+        Renames { to: vec![None; func.values.len()] }
+    }
+
+    /// What stands for a value, possibly itself.
+    fn get(&mut self, value: ValueId) -> ValueId {
+        let mut end = value;
+        while let Some(next) = self.to.get(ix(end)).copied().flatten() {
+            end = next;
+        }
+        // The chain is shortened so that it is walked once.
+        let mut at = value;
+        while at != end {
+            at = self.to[ix(at)].replace(end).unwrap_or(end);
+        }
+        end
+    }
+
+    /// Lets `new`, which stands for itself, stand for `old`.
+    fn set(&mut self, old: ValueId, new: ValueId) {
+        if self.to.len() <= ix(old) {
+            self.to.resize(ix(old) + 1, None);
+        }
+        self.to[ix(old)] = Some(new);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.to.iter().all(Option::is_none)
+    }
+
+    /// Replaces all uses.
+    fn apply(&mut self, func: &mut Func) {
+        for (_, block) in func.blocks.iter_mut() {
+            block.insts.iter_mut().for_each(|i| i.op.each_use_mut(|v| *v = self.get(*v)));
+            block.term.each_use_mut(|v| *v = self.get(*v));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Control flow: known branches become jumps, jumps go where they end up, straight lines become one block, equal returns one.
+
+use super::super::demand::{self, Defs};
+use crate::ir::cfg::{Cfg, ix};
+use crate::ir::{Block, BlockId, CmpOp, Cond, Func, Inst, Op, Target, Term, Value, ValueId};
+use rustc_hash::FxHashMap;
+
+pub(super) fn run(func: &mut Func) -> bool {
+    let mut changed = known_branches(func);
+    changed |= thread(func);
+    changed |= share_returns(func);
+    changed | merge(func)
+}
+
+/// Branches on numbers become jumps, and those on a comparison's value branch on the comparison.
+fn known_branches(func: &mut Func) -> bool {
+    let cfg = Cfg::new(func);
+    let mut new: Vec<(BlockId, Term)> = Vec::new();
+    let defs = demand::defs(func, &cfg);
+    for id in &cfg.order {
+        let Term::Branch { cond, then, otherwise } = &func.blocks[*id].term else { continue };
+        if let Some(holds) = decide(cond, &defs) {
+            new.push((*id, Term::Jump(if holds { then } else { otherwise }.clone())));
+        } else if then == otherwise {
+            new.push((*id, Term::Jump(then.clone())));
+        } else if let Some((cond, negated)) = comparison(cond, &defs) {
+            let (mut then, mut otherwise) = (then.clone(), otherwise.clone());
+            if negated {
+                std::mem::swap(&mut then, &mut otherwise);
+            }
+            new.push((*id, Term::Branch { cond, then, otherwise }));
+        }
+    }
+    let changed = !new.is_empty();
+    for (id, term) in new {
+        func.blocks[id].term = term;
+    }
+    changed
+}
+
+/// Whether a condition holds, if that is known.
+pub(super) fn decide(cond: &Cond, defs: &Defs) -> Option<bool> {
+    if cond.a == cond.b && cond.op != CmpOp::Test {
+        return Some(cond.op.holds(0, 0));
+    }
+    match (demand::number(defs, cond.a), demand::number(defs, cond.b)) {
+        (Some(a), Some(b)) => Some(cond.op.holds(a, b)),
+        (None, Some(0)) if matches!(cond.op, CmpOp::LtU | CmpOp::Test) => Some(false),
+        (None, Some(0)) if cond.op == CmpOp::GeU => Some(true),
+        _ => None,
+    }
+}
+
+/// The comparison that a branch on whether one is 0 comes down to, and whether it is the opposite.
+fn comparison(cond: &Cond, defs: &Defs) -> Option<(Cond, bool)> {
+    let Op::Cmp(inner) = defs[ix(cond.a)]?.op else { return None };
+    match (cond.op, demand::number(defs, cond.b)?) {
+        (CmpOp::Ne | CmpOp::GtU | CmpOp::GtS, 0) | (CmpOp::Eq | CmpOp::GeU | CmpOp::GeS, 1) => {
+            Some((inner, false))
+        }
+        (CmpOp::Eq | CmpOp::LeU | CmpOp::LeS, 0) | (CmpOp::Ne | CmpOp::LtU | CmpOp::LtS, 1) => {
+            Some((inner, true))
+        }
+        _ => None,
+    }
+}
+
+/// Sends jumps past blocks that do nothing but decide what the jump's arguments already say.
+fn thread(func: &mut Func) -> bool {
+    let cfg = Cfg::new(func);
+    let uses = outside_uses(func, &cfg);
+    let mut new: Vec<(BlockId, usize, Target)> = Vec::new();
+    let defs = demand::defs(func, &cfg);
+    for id in &cfg.order {
+        for (way, target) in func.blocks[*id].term.targets().enumerate() {
+            let mut to = target.clone();
+            // A ring of empty blocks ends the walk.
+            for _ in 0..MAX_THREAD {
+                match next(func, &defs, &uses, &to) {
+                    Some(next) if next.block != to.block => to = next,
+                    _ => break,
+                }
+            }
+            if to != *target {
+                new.push((*id, way, to));
+            }
+        }
+    }
+    let changed = !new.is_empty();
+    for (id, way, to) in new {
+        if let Some(target) = func.blocks[id].term.targets_mut().nth(way) {
+            *target = to;
+        }
+    }
+    changed
+}
+
+/// How many blocks one jump is sent past at a time.
+const MAX_THREAD: u32 = 64;
+
+/// By block: whether a value that it defines is used in another.
+fn outside_uses(func: &Func, cfg: &Cfg) -> Vec<bool> {
+    let mut home = vec![None; func.values.len()];
+    for id in &cfg.order {
+        let block = &func.blocks[*id];
+        let results = block.insts.iter().filter_map(|i| i.result);
+        block.params.iter().copied().chain(results).for_each(|v| home[ix(v)] = Some(*id));
+    }
+    let mut outside = vec![false; func.blocks.len()];
+    for id in &cfg.order {
+        let block = &func.blocks[*id];
+        let mut note = |v: ValueId| {
+            if let Some(def) = home[ix(v)].filter(|def| def != id) {
+                outside[ix(def)] = true;
+            }
+        };
+        block.insts.iter().for_each(|i| i.op.each_use(&mut note));
+        block.term.each_use(&mut note);
+    }
+    outside
+}
+
+/// Where a jump to an empty block goes on to.
+fn next(func: &Func, defs: &Defs, outside: &[bool], to: &Target) -> Option<Target> {
+    let block = &func.blocks[to.block];
+    let only_numbers = block.insts.iter().all(|inst| matches!(inst.op, Op::Const(_)));
+    if !only_numbers || outside[ix(to.block)] || to.block == func.entry {
+        return None;
+    }
+    let arg = |v: ValueId| {
+        let index = block.params.iter().position(|p| *p == v);
+        index.and_then(|i| to.args.get(i)).copied().unwrap_or(v)
+    };
+    let target = match &block.term {
+        Term::Jump(target) => target,
+        Term::Branch { cond, then, otherwise } => {
+            let cond = Cond { op: cond.op, a: arg(cond.a), b: arg(cond.b) };
+            if decide(&cond, defs)? { then } else { otherwise }
+        }
+        Term::Return(_) => return None,
+    };
+    let args: Vec<ValueId> = target.args.iter().map(|v| arg(*v)).collect();
+    // What the block defines itself is not defined where the jump comes from.
+    let own = |v: &ValueId| block.insts.iter().any(|inst| inst.result == Some(*v));
+    (!args.iter().any(own)).then_some(Target { block: target.block, args })
+}
+
+/// Makes one block for each number that is returned: going there is shorter than loading it again.
+fn share_returns(func: &mut Func) -> bool {
+    let cfg = Cfg::new(func);
+    let defs = demand::defs(func, &cfg);
+    let mut by_number: FxHashMap<u64, Vec<BlockId>> = FxHashMap::default();
+    let mut numbers = Vec::new();
+    for id in &cfg.order {
+        if let Term::Return(value) = func.blocks[*id].term
+            && let Some(number) = demand::number(&defs, value)
+        {
+            let blocks = by_number.entry(number).or_default();
+            if blocks.is_empty() {
+                numbers.push(number);
+            }
+            blocks.push(*id);
+        }
+    }
+    let mut changed = false;
+    for number in numbers {
+        let blocks = &by_number[&number];
+        if blocks.len() < 2 {
+            continue;
+        }
+        let term_span = func.blocks[blocks[0]].term_span;
+        let value = func.values.alloc(Value { span: term_span });
+        let inst = Inst { result: Some(value), op: Op::Const(number), span: term_span };
+        let shared = func.blocks.alloc(Block {
+            params: Vec::new(),
+            insts: vec![inst],
+            term: Term::Return(value),
+            term_span,
+        });
+        for id in blocks {
+            func.blocks[*id].term = Term::Jump(Target { block: shared, args: Vec::new() });
+        }
+        changed = true;
+    }
+    changed
+}
+
+/// Joins a block with the only one that jumps to it.
+fn merge(func: &mut Func) -> bool {
+    let cfg = Cfg::new(func);
+    let mut renames = super::Renames::new(func);
+    let mut changed = false;
+    for id in &cfg.order {
+        // A block that was joined with an earlier one is empty by now and ends in itself.
+        while let Term::Jump(target) = &func.blocks[*id].term {
+            let next = target.block;
+            if cfg.preds(next).len() != 1 || next == *id || next == func.entry {
+                break;
+            }
+            let args = target.args.clone();
+            let end = Term::Jump(Target { block: next, args: Vec::new() });
+            let params = std::mem::take(&mut func.blocks[next].params);
+            for (param, arg) in params.into_iter().zip(args) {
+                let arg = renames.get(arg);
+                renames.set(param, arg);
+            }
+            let insts = std::mem::take(&mut func.blocks[next].insts);
+            let term_span = func.blocks[next].term_span;
+            let term = std::mem::replace(&mut func.blocks[next].term, end);
+            let block = &mut func.blocks[*id];
+            block.insts.extend(insts);
+            (block.term, block.term_span) = (term, term_span);
+            changed = true;
+        }
+    }
+    if changed {
+        renames.apply(func);
+    }
+    changed
+}

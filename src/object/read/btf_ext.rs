@@ -1,0 +1,130 @@
+//! The records of a `.BTF.ext` section, by the code section that they are about.
+
+use super::super::btf::TypeId;
+use super::super::btf_ext::{CoreKind, FuncInfo};
+use super::super::bytes::Reader;
+use super::btf::byte_order;
+use super::{ReadError, Types, slice};
+use crate::target::Endian;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+/// Instructions from here on come from a source line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// In bytes from the start of the section.
+    pub insn_off: u32,
+    /// The file's name; empty if it is not UTF-8.
+    pub file: &'a str,
+    /// The line's text; empty if it is not UTF-8.
+    pub text: &'a str,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1; 0 where it is not known.
+    pub col: u32,
+}
+
+/// A loader fills this instruction in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Core<'a> {
+    /// In bytes from the start of the section.
+    pub insn_off: u32,
+    /// The local type.
+    pub root: TypeId,
+    /// The way into it: numbers with colons between them.
+    pub access: &'a str,
+    /// What is asked.
+    pub kind: CoreKind,
+}
+
+/// The records of one code section, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SectionExt<'a> {
+    /// Functions.
+    pub funcs: Vec<FuncInfo>,
+    /// Lines.
+    pub lines: Vec<Line<'a>>,
+    /// What is filled in.
+    pub core: Vec<Core<'a>>,
+}
+
+/// The records of every code section, by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ext<'a> {
+    /// In the order of their first records.
+    pub sections: IndexMap<&'a str, SectionExt<'a>, FxBuildHasher>,
+}
+
+impl<'a> Ext<'a> {
+    /// Reads a section, whose strings are in `types`.
+    pub fn parse(data: &'a [u8], types: &Types<'a>) -> Result<Ext<'a>, ReadError> {
+        let endian = byte_order(data, ".BTF.ext")?;
+        let mut reader = Reader::new(endian, data);
+        let mut read = || {
+            reader.take(4)?; // magic, version, flags
+            let header = reader.u32()?;
+            let parts = [reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?];
+            // A header of 24 bytes has no part for CO-RE.
+            let core = if header >= 32 { [reader.u32()?, reader.u32()?] } else { [0, 0] };
+            Some((header, [[parts[0], parts[1]], [parts[2], parts[3]], core]))
+        };
+        let (header, parts) = read().ok_or(ReadError::Truncated("the header of .BTF.ext"))?;
+        let piece = |[offset, len]: [u32; 2]| {
+            slice(data, u64::from(header) + u64::from(offset), len.into(), "a part of .BTF.ext")
+        };
+        let mut ext = Ext::default();
+        ext.part(piece(parts[0])?, endian, types, |section, [insn_off, func]| {
+            section.funcs.push(FuncInfo { insn_off, func: TypeId(func) });
+            Ok(())
+        })?;
+        ext.part(piece(parts[1])?, endian, types, |section, [insn_off, file, text, place]| {
+            // Sources of other compilers need not be UTF-8.
+            let [file, text] = [file, text].map(|offset| types.string(offset).unwrap_or_default());
+            let (line, col) = (place >> 10, place & 0x3ff);
+            section.lines.push(Line { insn_off, file, text, line, col });
+            Ok(())
+        })?;
+        ext.part(piece(parts[2])?, endian, types, |section, [insn_off, root, access, kind]| {
+            let what = "the kind of a CO-RE record";
+            let known = CoreKind::from_number(kind);
+            let kind = known.ok_or(ReadError::Invalid { what, value: kind.into() })?;
+            let access = types.string(access).ok_or(ReadError::NotString("an access"))?;
+            section.core.push(Core { insn_off, root: TypeId(root), access, kind });
+            Ok(())
+        })?;
+        Ok(ext)
+    }
+
+    /// Reads one part: the size of its records, then groups of them by section. What a record has beyond the known words is passed over.
+    fn part<const WORDS: usize>(
+        &mut self,
+        data: &'a [u8],
+        endian: Endian,
+        types: &Types<'a>,
+        mut record: impl FnMut(&mut SectionExt<'a>, [u32; WORDS]) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let cut = || ReadError::Truncated("a part of .BTF.ext");
+        let mut reader = Reader::new(endian, data);
+        let size = reader.u32().ok_or_else(cut)?;
+        let tail = (size as usize).checked_sub(WORDS * 4);
+        let what = "the size of a record in .BTF.ext";
+        let tail = tail.ok_or(ReadError::Invalid { what, value: size.into() })?;
+        while !reader.is_empty() {
+            let (name, count) = reader.u32().zip(reader.u32()).ok_or_else(cut)?;
+            let name = types.string(name).ok_or(ReadError::NotString("a section's name"))?;
+            let section = self.sections.entry(name).or_default();
+            for _ in 0..count {
+                let mut words = [0; WORDS];
+                for word in &mut words {
+                    *word = reader.u32().ok_or_else(cut)?;
+                }
+                reader.take(tail).ok_or_else(cut)?;
+                record(section, words)?;
+            }
+        }
+        Ok(())
+    }
+}

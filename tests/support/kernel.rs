@@ -1,0 +1,104 @@
+//! The kernel this machine runs, reached through the stock loader in `tests/loader`.
+//!
+//! In: an object and something to do meanwhile. Out: what the loader found in the object's maps and ring buffer.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// What was in the kernel when the programs were detached.
+#[derive(Debug, Default)]
+pub struct Dump {
+    /// By name: the key, and a value for each processor in a per-CPU map, otherwise one.
+    pub maps: BTreeMap<String, Vec<(Vec<u8>, Vec<Vec<u8>>)>>,
+    /// Ring buffer records.
+    pub records: Vec<Vec<u8>>,
+    /// The programs, and whether libbpf could attach them by itself.
+    pub programs: BTreeMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Program { program: String, attached: bool },
+    Entry { map: String, key: String, values: Vec<String> },
+    Record { record: String },
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| u8::try_from(c.to_digit(16).expect("hex")).expect("a digit"))
+        .collect();
+    digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect()
+}
+
+/// The loader, which is compiled when the first test asks for it.
+fn loader() -> &'static Path {
+    static LOADER: OnceLock<PathBuf> = OnceLock::new();
+    LOADER.get_or_init(|| {
+        let exe = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("loader-{}", std::process::id()));
+        let source = super::package("tests/loader/loader.c");
+        super::run(Command::new("cc").args(["-O1", "-o"]).arg(&exe).arg(source).arg("-lbpf"));
+        exe
+    })
+}
+
+fn parse(text: &str) -> Dump {
+    let mut dump = Dump::default();
+    for line in text.lines().filter(|l| *l != "ready") {
+        match serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")) {
+            Line::Program { program, attached } => {
+                dump.programs.insert(program, attached);
+            }
+            Line::Entry { map, key, values } => {
+                let values = values.iter().map(|v| unhex(v)).collect();
+                dump.maps.entry(map).or_default().push((unhex(&key), values));
+            }
+            Line::Record { record } => dump.records.push(unhex(&record)),
+        }
+    }
+    dump
+}
+
+/// Runs one program of an object once, on processor 0. The error is what libbpf and the verifier say.
+pub fn run_once(object: &Path, program: &str, rodata: &[u8]) -> Result<Dump, String> {
+    let hex: String = rodata.iter().map(|b| format!("{b:02x}")).collect();
+    let mut command = Command::new(loader());
+    command.arg(object).arg(program);
+    if !rodata.is_empty() {
+        command.arg(hex);
+    }
+    let output = command.output().expect("the loader runs");
+    match output.status.success() {
+        true => Ok(parse(&String::from_utf8_lossy(&output.stdout))),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+/// Attaches an object's programs, lets `work` happen, and detaches them.
+///
+/// # Panics
+/// With what libbpf says, if it cannot.
+pub fn attached(object: &Path, work: impl FnOnce()) -> Dump {
+    let mut child = Command::new(loader())
+        .arg(object)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the loader runs");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut text = String::new();
+    while stdout.read_line(&mut text).is_ok_and(|n| n > 0) && !text.ends_with("ready\n") {}
+    work();
+    drop(child.stdin.take());
+    stdout.read_to_string(&mut text).expect("the loader writes text");
+    let output = child.wait_with_output().expect("the loader ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    parse(&text)
+}
