@@ -21,6 +21,13 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.get(at).map(|(_, text)| *text)
 }
 
+/// The name of the file that declares the struct or enum `name`.
+pub fn file_that_declares(name: &str) -> Option<&'static str> {
+    let heads = ["struct", "enum"].map(|word| format!("\n{word} {name} "));
+    let declares = |text: &str| heads.iter().any(|head| text.contains(head.as_str()));
+    FILES.iter().find(|(_, text)| declares(text)).map(|(name, _)| *name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
