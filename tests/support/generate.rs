@@ -175,7 +175,7 @@ pub fn script() -> impl Strategy<Value = String> {
             firsts.iter().enumerate().map(|(i, v)| format!("let {}", assign(i, v))).collect();
         let ends = "@ends[\"abcde\"] = ($a, $b, $c, $d, $e);";
         format!(
-            "{DECLARATIONS}begin {{\n@m[(u64)1] = (s64)7; @e[(u32)2] = (u64)9;\nlet $s: char[8] = pt;\n{}\n{}\n{ends}\n}}\n",
+            "{DECLARATIONS}begin {{\n@m[(u64)1] = (s64)7; @e[pc] = (u64)9;\nlet $s: char[8] = pt;\n{}\n{}\n{ends}\n}}\n",
             lets.join("\n"),
             body.join("\n")
         )
