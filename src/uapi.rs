@@ -3,9 +3,6 @@
 //! In: a name as `import "sched";` gives it. Out: the file's text. Invariant: the table is sorted by name and holds every `.ub` file of
 //! `uapi/`.
 
-use crate::sema::imports::{Found, Importer};
-use crate::source::{FileId, Origin, Sources};
-
 /// Name and text of every file.
 const FILES: &[(&str, &str)] = &[
     ("sched", include_str!("../uapi/sched.ub")),
@@ -22,17 +19,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn text(name: &str) -> Option<&'static str> {
     let at = FILES.binary_search_by(|(n, _)| (*n).cmp(name)).ok()?;
     FILES.get(at).map(|(_, text)| *text)
-}
-
-/// Finds the library's files, and no others.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Library;
-
-impl Importer for Library {
-    fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
-        let text = text(path).ok_or("the library has no such file")?;
-        Ok(Found { name: format!("uapi/{path}.ub"), text: text.to_owned(), origin: Origin::Uapi })
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,11 @@ struct task_struct 256
  80 *pid_link thread_pid
  88 u16[4] few
  96 =inner embedded
- 112 enum:colour paint
+ 112 u32 paint
+ 116 s32 shrunk
+ 120 s16 grown
+ 124 u32 was_unsigned
+ 128 enum:colour coloured
 struct inner 16
  0 u8 tag
  8 u64 deep
@@ -51,12 +55,13 @@ event sched_switch preempt prev next
 event sched_process_exit p
 ";
 
-/// As they became: a narrow state under another name, everything elsewhere, other widths and strides, other enumerators, one argument more.
+/// As they became: a narrow state under another name, everything elsewhere, other widths and strides, other enumerators, one argument more. Signed
+/// fields that direct loads read have kept their width, since no stock loader patches that.
 const NEW: &str = "
 struct task_struct 512
  4 u32 __state
  100 s32 pid
- 8 s16 prio
+ 8 s32 prio
  200 u64 start_boottime
  208 *task_struct real_parent
  216 *signal_struct signal
@@ -65,16 +70,20 @@ struct task_struct 512
  300 u8[16] comm
  320 *mm_struct mm
  328 u64 small
- 336 s16 negative
+ 336 s32 negative
  344 *pid_link thread_pid
  352 u16[8] few
  384 =inner embedded
- 420 enum:colour paint
+ 420 u32 paint
+ 424 s16 shrunk
+ 432 s64 grown
+ 440 s64 was_unsigned
+ 448 enum:colour coloured
 struct inner 32
  3 u8 tag
  24 u64 deep
 struct signal_struct 64
- 40 s32 oom_score_adj
+ 40 s16 oom_score_adj
 struct mm_struct 256
  128 u64 total_vm
  160 =counter[3] rss_stat
@@ -126,6 +135,9 @@ fn people(image: &mut KernelImage) -> [u64; 2] {
         ("nice_bits", (-5_i64).cast_unsigned()),
         ("small", 40_000),
         ("negative", (-2_i64).cast_unsigned()),
+        ("shrunk", (-300_i64).cast_unsigned()),
+        ("grown", (-301_i64).cast_unsigned()),
+        ("was_unsigned", 302),
         ("thread_pid", link),
         ("embedded.tag", 200),
         ("embedded.deep", 0x0123_4567_89ab_cdef),
@@ -137,6 +149,7 @@ fn people(image: &mut KernelImage) -> [u64; 2] {
     }
     let red = image.enumerator("colour", "COLOUR_RED").unwrap().cast_unsigned();
     image.set(prev, "task_struct", "paint", red);
+    image.set(prev, "task_struct", "coloured", red);
     image.set_text(prev, "task_struct", "comm", "worker/0:1");
     // The next thread has no mm, no signal struct and no parent: every pointer on the way is null.
     let next = image.object("task_struct");
@@ -203,9 +216,10 @@ fn values_are_those_of_the_kernel() {
     let mut state = State::new(&script.hir);
     vm::run(&script.hir, &code, program, &input(&world), &mut state).unwrap();
     let numbers = script.hir.maps.iter().position(|(_, m)| m.name == "numbers").unwrap();
+    let key_size = state.maps[numbers].keys().next().map_or(0, Vec::len);
     let number = |key: &str| {
         let mut bytes = key.as_bytes().to_vec();
-        bytes.resize(12, 0);
+        bytes.resize(key_size, 0);
         let value = state.maps[numbers].get(&bytes).unwrap_or_else(|| panic!("no {key}"));
         i64::from_le_bytes(value.as_slice().try_into().unwrap())
     };
@@ -236,4 +250,32 @@ fn values_are_those_of_the_kernel() {
     ] {
         assert_eq!(number(key), value, "{key}");
     }
+}
+
+/// Runs the only program of a script over the new kernel.
+fn run_over_new(text: &str) -> Result<State, String> {
+    let script = Script::new(text).unwrap_or_else(|told| panic!("{told}"));
+    let code = script.code(Cpu::V3).unwrap_or_else(|told| panic!("{told}"));
+    let mut state = State::new(&script.hir);
+    vm::run(&script.hir, &code, 0, &input(&world(NEW)), &mut state).map(|()| state)
+}
+
+const SWITCH: &str = "
+kernel tracepoint sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state);
+tracepoint user:switch(struct task_struct_user *prev) = tracepoint sched:sched_switch;
+";
+
+#[test]
+fn a_direct_load_of_another_width_is_refused_and_not_guessed() {
+    let script = format!("struct task_struct_user {{ int shrunk; }}; {SWITCH} user:switch {{ @x = args.prev.shrunk; }}");
+    let error = run_over_new(&script).unwrap_err();
+    assert!(error.contains("0xbad2310"), "{error}");
+}
+
+#[test]
+#[ignore = "no local type is an enum yet, so that loaders find no such field"]
+fn a_field_that_the_kernel_has_as_an_enum_is_read() {
+    let script = format!("struct task_struct_user {{ u32 coloured; }}; {SWITCH} user:switch {{ @x = args.prev.coloured; }}");
+    let state = run_over_new(&script).unwrap();
+    assert_eq!(state.maps[0].values().next().map(|v| v[0]), Some(12));
 }

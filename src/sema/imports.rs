@@ -34,6 +34,17 @@ pub struct Found {
     pub origin: Origin,
 }
 
+/// Finds the library's files, and no others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library;
+
+impl Importer for Library {
+    fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
+        let text = uapi::text(path).ok_or("the library has no such file")?;
+        Ok(Found { name: format!("uapi/{path}.ub"), text: text.to_owned(), origin: Origin::Uapi })
+    }
+}
+
 /// A file of a compilation, parsed.
 #[derive(Debug)]
 pub struct LoadedFile {

@@ -57,7 +57,11 @@ impl Body<'_, '_> {
             return None;
         }
         let parts = self.array_key(map, parts);
-        let slots: Vec<Slot> = parts.iter().map(Self::slot).collect();
+        let slots: Vec<Slot> = match self.indexed(map, &parts) {
+            // Whatever its uses say, constants among them.
+            Some(_) => vec![Slot::of(Ty::U32)],
+            None => parts.iter().map(Self::slot).collect(),
+        };
         let found: Vec<Ty> = slots.iter().map(Slot::resolved).collect();
         match self.pass.maps.use_key(map, slots, span) {
             Ok(types) => {
@@ -105,15 +109,18 @@ impl Body<'_, '_> {
         false
     }
 
+    /// Where a map is declared as an array, if the key can be its index.
+    fn indexed(&self, map: MapId, parts: &[Expr]) -> Option<Span> {
+        let decl = self.pass.maps.get(map).decl.as_ref();
+        decl.filter(|d| is_array(d.kind) && parts.len() == 1).map(|d| d.span)
+    }
+
     /// The kernel keeps an array by a `u32` index.
     fn array_key(&mut self, map: MapId, mut parts: Vec<Expr>) -> Vec<Expr> {
-        let decl = self.pass.maps.get(map).decl.clone();
-        let Some(decl) = decl.filter(|d| is_array(d.kind) && parts.len() == 1) else {
-            return parts;
-        };
+        let Some(declared) = self.indexed(map, &parts) else { return parts };
         if let Some(part) = parts.pop() {
             let place = format!("the index of `{}`", self.pass.maps.name(map));
-            let part = self.assignable(part, &Ty::U32, &place, Some(decl.span));
+            let part = self.assignable(part, &Ty::U32, &place, Some(declared));
             parts.push(part);
         }
         parts
