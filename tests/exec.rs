@@ -1,6 +1,7 @@
 //! Machine code does what the HIR says: generated scripts in rbpf and in the kernel against the evaluator, on every version of the instruction set.
 
 #![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -111,9 +112,10 @@ fn for_scripts(count: u32, check: impl Fn(&Script, &str, &Params) -> Result<(), 
     let cases = if fixed { count } else { default.cases };
     let config =
         ProptestConfig { cases, max_shrink_iters: 500, failure_persistence: None, ..default };
-    let mut runner = match fixed {
-        true => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-        false => TestRunner::new(config),
+    let mut runner = if fixed {
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+    } else {
+        TestRunner::new(config)
     };
     let result = runner.run(&(generate::script(), params()), |(text, params)| {
         let script =

@@ -1,5 +1,7 @@
 //! A script sees the same on kernels that are laid out differently: in rbpf, over images of such kernels, against the evaluator.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::BTreeMap;

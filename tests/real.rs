@@ -1,6 +1,7 @@
 //! Objects on the kernel of this machine: stock tools read and load them, and what they count is what a known workload makes.
 
 #![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::kernel::{Dump, attached};
+use support::kernel::{Dump, Entry, attached};
 use support::{package, require_all, run};
 
 /// The object of an example, in a folder of its own.
@@ -20,13 +21,17 @@ fn compile(script: &Path) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn examples() -> Vec<PathBuf> {
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(package("examples"))
+    scripts("examples")
+}
+
+fn scripts(folder: &str) -> Vec<PathBuf> {
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(package(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "ub"))
         .collect();
     scripts.sort();
-    assert!(scripts.len() >= 6, "the examples are there");
+    assert!(scripts.len() >= 6, "{folder} has scripts");
     scripts
 }
 
@@ -77,7 +82,7 @@ fn stock_tools_read_every_example() {
     }
 }
 
-/// Whether a line of a disassembly, `13:	7a 0a e8 ff …`, is of class `ST`.
+/// Whether a line of a disassembly, `13: 7a 0a e8 ff …`, is of class `ST`.
 fn is_immediate_store(line: &str) -> bool {
     let opcode = line.split_once(':').and_then(|(_, bytes)| bytes.split_whitespace().next());
     opcode.and_then(|o| u8::from_str_radix(o, 16).ok()).is_some_and(|o| o & 7 == 2)
@@ -190,7 +195,7 @@ fn waiting_times_fill_a_histogram() {
 }
 
 /// A map of a dump by its name in the script.
-fn map<'a>(dump: &'a Dump, name: &str) -> &'a [(Vec<u8>, Vec<Vec<u8>>)] {
+fn map<'a>(dump: &'a Dump, name: &str) -> &'a [Entry] {
     dump.maps.get(name).unwrap_or_else(|| panic!("no map {name}: {:?}", dump.maps.keys()))
 }
 
@@ -224,6 +229,13 @@ fn run_to_end(exe: &Path) -> u32 {
     id
 }
 
+/// What `syscount.ub` counts, and the calls of the 32-bit entry too.
+const EVERY_CALL: &str = "
+kernel tracepoint sys_enter(struct pt_regs *regs, long id);
+tracepoint user:every_call(s64 id) = tracepoint raw_syscalls:sys_enter;
+user:every_call { @calls[pid, comm] = count(); }
+";
+
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn system_calls_are_counted_but_not_those_of_the_32_bit_entry() {
@@ -232,6 +244,9 @@ fn system_calls_are_counted_but_not_those_of_the_32_bit_entry() {
         return;
     }
     let (dir, object) = compile(&package("examples/syscount.ub"));
+    let raw = dir.path().join("raw.ub");
+    std::fs::write(&raw, EVERY_CALL).unwrap();
+    let (_raw_dir, raw) = compile(&raw);
     let native = caller(dir.path(), "native", "syscall", 39, CALLS);
     let compat = caller(dir.path(), "compat", "int $0x80", 20, CALLS);
     let mut ids = [0; 2];
@@ -244,4 +259,21 @@ fn system_calls_are_counted_but_not_those_of_the_32_bit_entry() {
         "{native} calls by `syscall`"
     );
     assert!(compat < 200, "{compat} calls, though those by `int $0x80` are not to be counted");
+    // The kernel does tell of them: it is the script that leaves them out.
+    let mut id = 0;
+    let dump = attached(&raw, || id = run_to_end(&dir.path().join("compat")));
+    let told = calls_by_process(&dump).get(&id).copied().unwrap_or(0);
+    assert!(told >= u64::from(CALLS), "the kernel tells of {told} calls by `int $0x80`");
+}
+
+#[test]
+fn every_script_of_the_comparison_attaches() {
+    if !require_all(&["root", "cc"]) {
+        return;
+    }
+    for script in scripts("benches/programs") {
+        let (_dir, object) = compile(&script);
+        let dump = attached(&object, || ());
+        assert!(dump.programs.values().all(|attached| *attached), "{}: {dump:?}", script.display());
+    }
 }

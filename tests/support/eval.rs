@@ -79,10 +79,7 @@ fn zero(hir: &Hir, ty: &Ty) -> Value {
 /// A number cut to a type and extended again.
 fn cut(value: u64, ty: IntTy) -> u64 {
     let up = 64 - u32::from(ty.bits);
-    match ty.signed {
-        true => ((value << up).cast_signed() >> up).cast_unsigned(),
-        false => value << up >> up,
-    }
+    if ty.signed { ((value << up).cast_signed() >> up).cast_unsigned() } else { value << up >> up }
 }
 
 fn scalar_ty(hir: &Hir, ty: &Ty) -> IntTy {
@@ -472,10 +469,8 @@ impl Machine<'_> {
                 let key = self.key(entry);
                 flag(self.has(entry.map, &key))
             }
-            ExprKind::Len(map) => match is_array(&hir.maps[*map]) {
-                true => hir.maps[*map].max_entries.into(),
-                false => self.contents(*map).len() as u64,
-            },
+            ExprKind::Len(map) if is_array(&hir.maps[*map]) => hir.maps[*map].max_entries.into(),
+            ExprKind::Len(map) => self.contents(*map).len() as u64,
             ExprKind::MapStep { entry, delta, postfix } => {
                 let key = self.key(entry);
                 let old = word_at(&self.get(entry.map, &key), 0);
@@ -553,9 +548,8 @@ impl Machine<'_> {
             Builtin::Uid => env.uid_gid & 0xffff_ffff,
             Builtin::Gid => env.uid_gid >> 32,
             Builtin::Comm => return Value::Mem(env.comm.to_vec()),
-            Builtin::Nsecs => env.nsecs,
             // The loader has not said when the script was started.
-            Builtin::Elapsed => env.nsecs,
+            Builtin::Nsecs | Builtin::Elapsed => env.nsecs,
             Builtin::Cpu => env.cpu.into(),
             Builtin::Curtask => env.task,
             Builtin::Cgroup => env.cgroup,
@@ -723,8 +717,9 @@ impl Machine<'_> {
 /// Whether what the kernel has converts by value to what the field is.
 fn converts(leaf: &KLeaf, kernel: &KTy, field: &Ty) -> bool {
     match (leaf, kernel) {
-        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. } | KTy::Enum(_)) => true,
-        (KLeaf::Ptr(_), KTy::Ptr) | (KLeaf::Struct(_), KTy::Struct(_)) => true,
+        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. } | KTy::Enum(_))
+        | (KLeaf::Ptr(_), KTy::Ptr)
+        | (KLeaf::Struct(_), KTy::Struct(_)) => true,
         (KLeaf::Chars(_), KTy::Array(elem, _)) => matches!(**elem, KTy::Int { bytes: 1, .. }),
         (KLeaf::Ints(..), KTy::Array(elem, len)) => {
             let Ty::Array(_, wanted) = field else { return true };

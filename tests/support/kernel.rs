@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+/// An entry of a map: the key, and a value for each processor in a per-CPU map, otherwise one.
+pub type Entry = (Vec<u8>, Vec<Vec<u8>>);
+
 /// What was in the kernel when the programs were detached.
 #[derive(Debug, Default)]
 pub struct Dump {
-    /// By name: the key, and a value for each processor in a per-CPU map, otherwise one.
-    pub maps: BTreeMap<String, Vec<(Vec<u8>, Vec<Vec<u8>>)>>,
+    /// By name.
+    pub maps: BTreeMap<String, Vec<Entry>>,
     /// Ring buffer records.
     pub records: Vec<Vec<u8>>,
     /// The programs, and whether libbpf could attach them by itself.
@@ -67,17 +70,18 @@ fn parse(text: &str) -> Dump {
 
 /// Runs one program of an object once, on processor 0. The error is what libbpf and the verifier say.
 pub fn run_once(object: &Path, program: &str, rodata: &[u8]) -> Result<Dump, String> {
-    let hex: String = rodata.iter().map(|b| format!("{b:02x}")).collect();
+    let digit = |d: u8| char::from_digit(d.into(), 16).expect("a hex digit");
+    let hex: String = rodata.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect();
     let mut command = Command::new(loader());
     command.arg(object).arg(program);
     if !rodata.is_empty() {
         command.arg(hex);
     }
     let output = command.output().expect("the loader runs");
-    match output.status.success() {
-        true => Ok(parse(&String::from_utf8_lossy(&output.stdout))),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
+    Ok(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// Attaches an object's programs, lets `work` happen, and detaches them.

@@ -80,7 +80,8 @@ fn expand(i: Insn, at: usize, out: &mut Vec<Out>, emulated: &mut Vec<Insn>) -> R
     let class = i.code & op::CLASS_MASK;
     let operation = i.code & op::OP_MASK;
     let jump = matches!(class, op::JMP | op::JMP32) && !matches!(operation, op::CALL | op::EXIT);
-    let target = |distance: i32| usize::try_from(at as i64 + 1 + i64::from(distance)).ok();
+    let target =
+        |distance: i32| usize::try_from(i64::try_from(at).ok()? + 1 + i64::from(distance)).ok();
     if class == op::JMP32 && operation == op::JA {
         out.push((Insn { code: op::JMP | op::JA, imm: 0, ..i }, target(i.imm)));
     } else if jump && !(class == op::JMP && negative_unsigned(i)) {
@@ -219,11 +220,11 @@ fn compare(operation: u8, a: u64, b: u64) -> bool {
     }
 }
 
-fn arithmetic(i: Insn, wide: bool, a: u64, b: u64) -> u64 {
+fn arithmetic(insn: Insn, wide: bool, a: u64, b: u64) -> u64 {
     let bits = if wide { 64 } else { 32 };
     let (x, y) = (extend(a, bits).cast_signed(), extend(b, bits).cast_signed());
     let low = |v: u64| if wide { v } else { v & 0xffff_ffff };
-    let value = match (i.code & op::OP_MASK, i.off) {
+    let value = match (insn.code & op::OP_MASK, insn.off) {
         (op::MOV, width) => extend(b, u32::try_from(width).expect("8, 16 or 32")),
         (op::DIV, 1) if y == 0 => 0,
         (op::DIV, 1) => x.wrapping_div(y).cast_unsigned(),
@@ -231,7 +232,7 @@ fn arithmetic(i: Insn, wide: bool, a: u64, b: u64) -> u64 {
         (op::MOD, 1) => x.wrapping_rem(y).cast_unsigned(),
         (op::MOD, 0) => low(a).checked_rem(low(b)).unwrap_or(a),
         (op::NEG, 0) => a.wrapping_neg(),
-        (op::END, 0) => match i.imm {
+        (op::END, 0) => match insn.imm {
             16 => u64::from((a & 0xffff) as u16).swap_bytes() >> 48,
             32 => (a & 0xffff_ffff).swap_bytes() >> 32,
             64 => a.swap_bytes(),

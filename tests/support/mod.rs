@@ -3,6 +3,7 @@
 //! A test asks for tools and rights with [`require`] and returns where they are missing. It says so; with `UBPFC_REQUIRE=bpftool,root` in the environment it fails instead.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 #![expect(clippy::disallowed_methods, reason = "the environment says what may not be skipped")]
 

@@ -22,10 +22,10 @@ impl Script {
         let mut sources = Sources::new();
         let root = sources.add("test.ub", text, Origin::User);
         let (hir, diags) = sema::analyze(&mut sources, root, &mut sema::imports::Library);
-        match diags.has_errors() {
-            true => Err(told(&diags, &sources)),
-            false => Ok(Script { sources, hir }),
+        if diags.has_errors() {
+            return Err(told(&diags, &sources));
         }
+        Ok(Script { sources, hir })
     }
 
     /// Its machine code for a version of the instruction set.

@@ -67,7 +67,7 @@ fn core(
     match class {
         op::LD => wide(insns, at, value.cast_unsigned()),
         op::ALU | op::ALU64 => {
-            insn.imm = i32::try_from(value).expect("an answer fits an immediate")
+            insn.imm = i32::try_from(value).expect("an answer fits an immediate");
         }
         op::LDX | op::ST | op::STX => {
             let CoreReloc::Field(access, FieldQuestion::ByteOffset) = question else {

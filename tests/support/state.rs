@@ -30,8 +30,8 @@ impl Default for Env {
         let mut comm = [0; 16];
         comm[..6].copy_from_slice(b"tester");
         Env {
-            pid_tgid: (4711 << 32) | 4712,
-            uid_gid: (100 << 32) | 1000,
+            pid_tgid: 0x1267_0000_1268,
+            uid_gid: 0x0064_0000_03e8,
             comm,
             nsecs: 1_000_000_007,
             cpu: 0,
@@ -120,9 +120,9 @@ pub fn is_array(map: &Map) -> bool {
 /// The size of a map's key and value in bytes.
 pub fn entry_size(hir: &Hir, map: &Map) -> (usize, usize) {
     let value = match &map.value {
-        MapValue::Plain(Ty::Int(_)) => 8,
+        MapValue::Plain(Ty::Int(_))
+        | MapValue::Agg(Agg::Count | Agg::Sum { .. } | Agg::Hist | Agg::Lhist { .. }) => 8,
         MapValue::Plain(ty) => size_align(hir, ty).0,
-        MapValue::Agg(Agg::Count | Agg::Sum { .. } | Agg::Hist | Agg::Lhist { .. }) => 8,
         MapValue::Agg(Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. }) => {
             16
         }

@@ -309,24 +309,17 @@ impl Machine {
     fn delete(&mut self, map: u64, key: u64) -> i64 {
         let map = self.map(map);
         let key = self.read(key, self.shapes[map].key);
-        match self.shapes[map].array {
-            true => EINVAL,
-            false => self.maps[map].remove(&key).map_or(ENOENT, |_| 0),
+        if self.shapes[map].array {
+            return EINVAL;
         }
+        self.maps[map].remove(&key).map_or(ENOENT, |_| 0)
     }
 
     fn probe_read(&mut self, to: u64, size: usize, from: u64) -> i64 {
-        match self.kernel(from, size) {
-            true => {
-                let bytes = self.read(from, size);
-                self.write(to, &bytes);
-                0
-            }
-            false => {
-                self.write(to, &vec![0; size]);
-                EFAULT
-            }
-        }
+        let there = self.kernel(from, size);
+        let bytes = if there { self.read(from, size) } else { vec![0; size] };
+        self.write(to, &bytes);
+        if there { 0 } else { EFAULT }
     }
 
     /// Copies text with its NUL and leaves what is beyond it as it was.
