@@ -3,9 +3,6 @@
 //! In: a name as `import "sched";` gives it. Out: the file's text. Invariant: the table is sorted by name and holds every `.ub` file of
 //! `uapi/`.
 
-use crate::sema::imports::{Found, Importer};
-use crate::source::{FileId, Origin, Sources};
-
 /// Name and text of every file.
 const FILES: &[(&str, &str)] = &[
     ("sched", include_str!("../uapi/sched.ub")),
@@ -24,15 +21,11 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILES.get(at).map(|(_, text)| *text)
 }
 
-/// Finds the library's files, and no others.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Library;
-
-impl Importer for Library {
-    fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
-        let text = text(path).ok_or("the library has no such file")?;
-        Ok(Found { name: format!("uapi/{path}.ub"), text: text.to_owned(), origin: Origin::Uapi })
-    }
+/// The name of the file that declares the struct or enum `name`.
+pub fn file_that_declares(name: &str) -> Option<&'static str> {
+    let heads = ["struct", "enum"].map(|word| format!("\n{word} {name} "));
+    let declares = |text: &str| heads.iter().any(|head| text.contains(head.as_str()));
+    FILES.iter().find(|(_, text)| declares(text)).map(|(name, _)| *name)
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use std::fmt::Write;
 use ubpfc::diag::{Format, render};
 use ubpfc::sema::decls::{self, Decls, ValueDecl};
 use ubpfc::sema::hir::{EnumeratorValue, Hir, MirrorField};
+use ubpfc::sema::imports::Library;
 use ubpfc::sema::kpath::show::text;
 use ubpfc::sema::{imports, show};
 use ubpfc::source::{Origin, Sources};
-use ubpfc::uapi::{self, Library};
+use ubpfc::uapi;
 
 fn collect(name: &str, script: &str) -> Decls {
     let mut sources = Sources::new();

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 use ubpfc::sema;
+use ubpfc::sema::imports::Library;
 use ubpfc::source::{Origin, Sources};
-use ubpfc::uapi::Library;
 
 const N: usize = 20_000;
 

@@ -10,14 +10,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("target", &[]),
     ("diag", &["source"]),
     ("syntax", &["source", "diag"]),
-    ("sema", &["source", "diag", "syntax"]),
-    ("uapi", &["source", "sema"]),
+    ("uapi", &[]),
+    ("sema", &["source", "diag", "syntax", "uapi"]),
     ("ir", &["source", "sema"]),
     ("isa", &["source", "target", "sema", "ir"]),
     ("lower", &["source", "diag", "target", "sema", "ir", "isa"]),
     ("object", &["source", "diag", "target", "sema", "ir", "isa"]),
     ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
-    ("cli", &["source", "diag", "target", "sema", "uapi", "driver"]),
+    ("cli", &["source", "diag", "target", "sema", "driver"]),
 ];
 
 /// A file is read in one sitting.

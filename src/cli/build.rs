@@ -4,9 +4,9 @@ use super::Exit;
 use super::files::{FileImporter, read_script, write_product, write_stdout};
 use crate::diag;
 use crate::driver::{self, Emit, Options, Summary};
+use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
 use crate::target::{Cpu, Endian, Target};
-use crate::uapi;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use std::io::{IsTerminal, Write};
@@ -162,7 +162,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
     let name =
         if script == Path::new("-") { "<stdin>".into() } else { script.display().to_string() };
     let root = sources.add(name, text, Origin::User);
-    let mut importer = FileImporter { folders: args.import.clone(), library: uapi::Library };
+    let mut importer = FileImporter { folders: args.import.clone(), library: Library };
     let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
     // Diagnostics that nobody reads are no reason to fail.
     let _ = std::io::stderr().write_all(diag::render(&sources, &diags, args.format()).as_bytes());

@@ -1,9 +1,8 @@
 //! Files: scripts and imports in, objects out.
 
 use super::Exit;
-use crate::sema::imports::{Found, Importer};
+use crate::sema::imports::{Found, Importer, Library};
 use crate::source::{FileId, MAX_FILE_BYTES, Origin, Sources};
-use crate::uapi;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -48,7 +47,7 @@ pub(super) struct FileImporter {
     /// The `-I` folders in order.
     pub(super) folders: Vec<PathBuf>,
     /// The library.
-    pub(super) library: uapi::Library,
+    pub(super) library: Library,
 }
 
 impl Importer for FileImporter {

@@ -4,7 +4,7 @@ macro_rules! helpers {
     ($($name:ident = $id:literal, $symbol:literal, $args:literal, $since:literal;)*) => {
         /// A helper function.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Helper { $(#[doc = $symbol] $name,)* }
+        pub enum Helper { $(#[doc = concat!("`", $symbol, "`")] $name,)* }
 
         impl Helper {
             /// Every helper.

@@ -94,6 +94,9 @@ pub struct Accesses {
 
 impl Accesses {
     /// The id of an access, which is added if it is new.
+    ///
+    /// # Panics
+    /// When there are 2^32 of them, which no memory holds.
     pub fn intern(&mut self, access: Access) -> AccessId {
         let (index, _) = self.set.insert_full(access);
         AccessId(u32::try_from(index).expect("fewer accesses than instructions"))

@@ -169,7 +169,11 @@ impl<'h> Unit<'h> {
             if size > MAX_KEY {
                 let message = format!("the key of `@{}` is {size} bytes long", map.name);
                 let label = format!("BPF maps have keys of at most {MAX_KEY} bytes");
-                self.diags.push(Diagnostic::new(Code::E0504, map.span, message).label(label));
+                self.diags.push(
+                    Diagnostic::new(Code::E0504, map.span, message)
+                        .label(label)
+                        .help("use a shorter text, or fewer parts"),
+                );
             }
         }
         // A quarter of the buffer, so that a record is not forever refused; an offset in an instruction has 16 bits.
@@ -179,7 +183,10 @@ impl<'h> Unit<'h> {
             if size > most {
                 let message = format!("this record is {size} bytes long");
                 let label = format!("records have at most {most} bytes here");
-                self.diags.push(Diagnostic::new(Code::E0505, output.span, message).label(label));
+                self.diags.push(Diagnostic::new(Code::E0505, output.span, message)
+                        .label(label)
+                        .note("a record takes at most a quarter of the ring buffer, and at most 32767 bytes")
+                        .help("write shorter texts, or raise `ring_bytes` in `config`"));
             }
         }
     }
@@ -187,7 +194,11 @@ impl<'h> Unit<'h> {
     fn too_large(&mut self, span: Span, size: u32) {
         let message = format!("a value of {size} bytes does not fit the stack");
         let label = format!("BPF programs have {MAX_STACK} bytes of stack");
-        self.diags.push(Diagnostic::new(Code::E0501, span, message).label(label));
+        self.diags.push(
+            Diagnostic::new(Code::E0501, span, message)
+                .label(label)
+                .help("use a shorter text; what is only printed needs no variable"),
+        );
     }
 }
 

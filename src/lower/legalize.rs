@@ -45,11 +45,7 @@ pub(super) fn legalize(func: &mut Func, target: Target) -> bool {
 
 fn consts(func: &Func, cfg: &Cfg) -> Vec<Option<u64>> {
     let defs = demand::defs(func, cfg);
-    let number = |inst: &Option<&Inst>| match inst {
-        Some(Inst { op: Op::Const(number), .. }) => Some(*number),
-        _ => None,
-    };
-    defs.iter().map(number).collect()
+    func.values.iter().map(|(id, _)| demand::number(&defs, id)).collect()
 }
 
 /// The logarithm of a divisor that is a power of two, at least 2, and positive as a signed number.
@@ -120,16 +116,12 @@ impl Builder<'_> {
     fn divide(&mut self, result: ValueId, op: BinOp, a: ValueId, b: ValueId, by: Option<u64>) {
         let sign_a = self.sign(a);
         let abs_a = self.with_sign(a, sign_a);
-        let (abs_b, sign_b) = match by.map(u64::cast_signed) {
-            Some(number) => {
-                let abs = self.number(number.unsigned_abs());
-                let negative = number < 0;
-                (abs, negative.then(|| self.number(u64::MAX)))
-            }
-            None => {
-                let sign = self.sign(b);
-                (self.with_sign(b, sign), Some(sign))
-            }
+        let (abs_b, sign_b) = if let Some(number) = by.map(u64::cast_signed) {
+            let abs = self.number(number.unsigned_abs());
+            (abs, (number < 0).then(|| self.number(u64::MAX)))
+        } else {
+            let sign = self.sign(b);
+            (self.with_sign(b, sign), Some(sign))
         };
         let value = self.bin(unsigned(op), abs_a, abs_b);
         // The remainder has the sign of the left operand.

@@ -218,13 +218,11 @@ impl Select<'_> {
 
     /// Puts a value into a register.
     fn copy_to(&mut self, dst: Reg, value: ValueId) {
-        match self.made_from(value) {
-            Some(what) => self.put(Inst::Make { dst, what }),
-            None => {
-                let src = self.home(value).reg;
-                self.put(Inst::Copy { dst, src });
-            }
-        }
+        let inst = match self.made_from(value) {
+            Some(what) => Inst::Make { dst, what },
+            None => Inst::Copy { dst, src: self.home(value).reg },
+        };
+        self.put(inst);
     }
 
     /// A right operand of arithmetic.

@@ -177,17 +177,15 @@ impl Evaluator<'_> {
     /// A value that an operator works on.
     fn number(&mut self, e: &Expr) -> Option<(IntTy, u64)> {
         let (ty, value) = self.eval(e)?;
-        match (int_of(&ty), value) {
-            (Some(int), ConstValue::Int(value)) => Some((int, value)),
-            _ => {
-                let found = show::ty(&self.decls.hir, &ty);
-                self.diags.push(
-                    Diagnostic::new(Code::E0205, e.span, "operators work on numbers")
-                        .label(format!("expected a number, found `{found}`")),
-                );
-                None
-            }
+        if let (Some(int), ConstValue::Int(value)) = (int_of(&ty), value) {
+            return Some((int, value));
         }
+        let found = show::ty(&self.decls.hir, &ty);
+        self.diags.push(
+            Diagnostic::new(Code::E0205, e.span, "operators work on numbers")
+                .label(format!("expected a number, found `{found}`")),
+        );
+        None
     }
 
     fn unary(&mut self, op: UnaryOp, operand: &Expr, span: Span) -> Option<Value> {

@@ -34,6 +34,17 @@ pub struct Found {
     pub origin: Origin,
 }
 
+/// Finds the library's files, and no others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library;
+
+impl Importer for Library {
+    fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
+        let text = uapi::text(path).ok_or("the library has no such file")?;
+        Ok(Found { name: format!("uapi/{path}.ub"), text: text.to_owned(), origin: Origin::Uapi })
+    }
+}
+
 /// A file of a compilation, parsed.
 #[derive(Debug)]
 pub struct LoadedFile {
@@ -168,4 +179,78 @@ fn not_found(path: &StrLit, why: &str) -> Diagnostic {
     diagnostic
         .note(format!("the library has {}", names.join(", ")))
         .help("a file of your own is imported by a path that begins with `./`, or found in a folder given by `-I`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files by name; a path is the file's name.
+    struct Files(Vec<(String, String)>);
+
+    impl Importer for Files {
+        fn find(&mut self, path: &str, _: FileId, _: &Sources) -> Result<Found, String> {
+            let file = self.0.iter().find(|(name, _)| name == path);
+            let (name, text) = file.ok_or("there is no such file")?.clone();
+            Ok(Found { name, text, origin: Origin::User })
+        }
+    }
+
+    fn load_all(files: &[(&str, &str)]) -> (Vec<String>, Vec<(Code, String)>) {
+        let owned = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let mut files = Files(owned.collect());
+        let mut sources = Sources::new();
+        let (name, text) = files.0[0].clone();
+        let root = sources.add(name, text, Origin::User);
+        let (loaded, diags) = load(&mut sources, root, &mut files, &[]);
+        let names = loaded.iter().map(|f| sources.file(f.file).name.clone()).collect();
+        (names, diags.sorted().iter().map(|d| (d.code, d.message.clone())).collect())
+    }
+
+    #[test]
+    fn imported_files_come_first_and_once() {
+        let (names, diags) = load_all(&[
+            ("root", "import \"a\"; import \"b\";"),
+            ("a", "import \"b\"; const A = 1;"),
+            ("b", "const B = 1;"),
+        ]);
+        assert_eq!(names, ["b", "a", "root"]);
+        assert_eq!(diags, []);
+    }
+
+    #[test]
+    fn circles_are_told_once() {
+        let (names, diags) = load_all(&[
+            ("root", "import \"a\";"),
+            ("a", "import \"b\";"),
+            ("b", "import \"a\"; const B = 1;"),
+        ]);
+        assert_eq!(names, ["b", "a", "root"]);
+        assert_eq!(diags, [(Code::E0104, "`a` is imported by a file that it imports".to_owned())]);
+        let (_, diags) = load_all(&[("root", "import \"root\"; const R = 1;")]);
+        assert_eq!(diags, [(Code::E0104, "`root` imports itself".to_owned())]);
+    }
+
+    #[test]
+    fn depth_and_number_are_limited() {
+        let chain: Vec<(String, String)> = (0..50)
+            .map(|i| (format!("f{i}"), format!("import \"f{}\"; const C{i} = 1;", i + 1)))
+            .collect();
+        let chain: Vec<(&str, &str)> =
+            chain.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+        let (names, diags) = load_all(&chain);
+        assert_eq!(names.len(), MAX_DEPTH + 1);
+        assert_eq!(
+            diags,
+            [(Code::E0105, format!("imports are nested more than {MAX_DEPTH} deep"))]
+        );
+        let many: Vec<String> = (0..MAX_FILES + 5).map(|i| format!("import \"f{i}\";")).collect();
+        let mut files = vec![("root".to_owned(), many.concat())];
+        files.extend((0..MAX_FILES + 5).map(|i| (format!("f{i}"), "const C = 1;".to_owned())));
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+        let (names, diags) = load_all(&files);
+        assert_eq!(names.len(), MAX_FILES);
+        assert!(diags.iter().all(|(code, _)| *code == Code::E0105) && !diags.is_empty());
+    }
 }

@@ -9,7 +9,7 @@ mod place;
 pub mod show;
 
 use super::decls::{Decls, ValueDecl};
-use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KPath, KThen, UnOp};
+use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KLeaf, KPath, KThen, UnOp};
 use super::types::{IntTy, Ty};
 use super::{arith, consteval, fold, typeexpr, unbuilt};
 use crate::diag::{Code, Diagnostic, Diags};
@@ -83,11 +83,7 @@ struct Lower<'a> {
 impl Lower<'_> {
     /// A field's value from a whole alternative: a bool is 0 or 1, whatever the kernel keeps.
     fn finish(&self, value: KExpr) -> KExpr {
-        let one_bit = matches!(
-            &value.kind,
-            KExprKind::Path(KPath { leaf: super::hir::KLeaf::Bits { width: 1, .. }, .. })
-        );
-        if *self.field.ty == Ty::Bool && !one_bit { is_not_zero(value) } else { value }
+        if *self.field.ty == Ty::Bool { is_not_zero(value) } else { value }
     }
 
     /// The value of an expression of scalars.
@@ -306,7 +302,25 @@ fn number(value: u64, int: IntTy, span: Span) -> KExpr {
     KExpr { kind: KExprKind::Const(value), ty: Ty::Int(int), span }
 }
 
+/// Whether a value is 0 or 1 already.
+fn is_truth(value: &KExpr) -> bool {
+    match &value.kind {
+        KExprKind::Const(value) => *value <= 1,
+        KExprKind::Unary(op, _) => *op == UnOp::LogNot,
+        KExprKind::Binary(BinOp::And, left, right) => is_truth(left) || is_truth(right),
+        KExprKind::Binary(BinOp::Or | BinOp::Xor, left, right) => is_truth(left) && is_truth(right),
+        KExprKind::Binary(op, ..) => {
+            matches!(op, BinOp::Eq | BinOp::Ne | BinOp::LtU | BinOp::LeU | BinOp::LtS | BinOp::LeS)
+        }
+        KExprKind::Path(KPath { leaf: KLeaf::Bits { width: 1, word }, .. }) => !word.signed,
+        KExprKind::Path(_) | KExprKind::Enumerator { .. } | KExprKind::Convert(..) => false,
+    }
+}
+
 fn is_not_zero(value: KExpr) -> KExpr {
+    if is_truth(&value) {
+        return value;
+    }
     let span = value.span;
     apply(BinOp::Ne, value, number(0, IntTy::S64, span), IntTy::S64, span)
 }

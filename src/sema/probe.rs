@@ -95,7 +95,7 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
         What::Interval => interval(kind, spec, rest),
         What::Unbuilt => {
             let name = kind.names.first().copied().unwrap_or_default();
-            Err(Box::new(unbuilt::unbuilt(&format!("`{name}` probes"), spec.span)))
+            Err(Box::new(unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span)))
         }
     }
 }

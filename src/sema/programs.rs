@@ -12,7 +12,7 @@ use super::maps::Maps;
 use super::probe::{self, Place};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
-use crate::syntax::ast::{ItemKind, Probe};
+use crate::syntax::ast::{ItemKind, Name, Probe};
 use indexmap::IndexMap;
 use la_arena::Arena;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
@@ -68,6 +68,14 @@ fn places<'f>(
     files: &'f [LoadedFile],
     diags: &mut Diags,
 ) -> Vec<(&'f Probe, Span, Place)> {
+    let declared: FxHashSet<&Name> = files
+        .iter()
+        .flat_map(|file| &file.parsed.file.items)
+        .filter_map(|item| match &item.kind {
+            ItemKind::Tracepoint(tracepoint) => Some(&tracepoint.name.name),
+            _ => None,
+        })
+        .collect();
     let mut found = Vec::new();
     let mut taken: FxHashMap<String, u32> = FxHashMap::default();
     for item in files.iter().flat_map(|file| &file.parsed.file.items) {
@@ -81,6 +89,10 @@ fn places<'f>(
                     place.name = unique(&place.name, &mut taken);
                     found.push((probe, spec.span, place));
                 }
+                // A declaration that was refused has its own diagnostic.
+                Err(unknown)
+                    if unknown.code == Code::E0422
+                        && spec.parts.get(1).is_some_and(|n| declared.contains(&n.name)) => {}
                 Err(diagnostic) => diags.push(*diagnostic),
             }
         }
@@ -155,13 +167,19 @@ fn tell_runner(uses: &IndexMap<&'static str, Span, FxBuildHasher>, diags: &mut D
     let Some((_, first)) = uses.first() else { return };
     let names: Vec<&str> = uses.keys().copied().collect();
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let idle = names.iter().any(|n| matches!(*n, "begin" | "end" | "interval"));
+    let note = if idle {
+        "a stock loader loads and attaches it, but runs no `begin`, `end` and `interval`, and prints nothing"
+    } else {
+        "a stock loader loads and attaches it, but its records wait in the ring buffer for somebody who can read them"
+    };
     let mut diagnostic = Diagnostic::new(
         Code::W1002,
         *first,
         format!("an object with {list} does less under a loader other than `ubpfc run`"),
     )
     .label("needs `ubpfc run`")
-    .note("a stock loader loads and attaches it, but runs no `begin`, `end` and `interval`, and prints nothing");
+    .note(note);
     for (name, span) in uses.iter().skip(1) {
         diagnostic = diagnostic.secondary(*span, format!("`{name}` likewise"));
     }

@@ -8,7 +8,7 @@ use super::types::{IntTy, Pointee, Ty};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Name, number on x86_64, number on arm64 (`-` where it has none), arguments in C; tabs between.
+/// Name, number on `x86_64`, number on arm64 (`-` where it has none), arguments in C; tabs between.
 const TABLE: &str = include_str!("../../uapi/syscalls.tsv");
 
 /// A system call.

@@ -12,6 +12,7 @@ use super::types::{IntTy, Pointee, Ty};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::Span;
 use crate::syntax::ast::{Expr, Name, TypeExpr, TypeExprKind};
+use crate::uapi;
 use std::sync::Arc;
 
 /// Names that the kernel's headers give to integers, the same on every 64-bit machine: name, bits, signed.
@@ -59,6 +60,12 @@ pub const TYPEDEFS: &[(&str, u8, bool)] = &[
     ("ulong", 64, false),
     ("umode_t", 16, false),
     ("ushort", 16, false),
+];
+
+/// The names of integers that a misspelt name may have been meant for.
+const WORDS: &[&str] = &[
+    "bool", "char", "int", "long", "s16", "s32", "s64", "s8", "short", "u16", "u32", "u64", "u8",
+    "unsigned",
 ];
 
 /// The integer behind one of the kernel's typedefs.
@@ -184,10 +191,9 @@ impl Resolver<'_> {
             Some(TypeDecl::Mirror(id)) => Ty::Ptr(Pointee::Mirror(*id)),
             Some(TypeDecl::Struct(id)) => Ty::Ptr(Pointee::User(Arc::new(Ty::Struct(*id)))),
             Some(TypeDecl::Error) => Ty::Error,
-            Some(TypeDecl::Kernel) => Ty::Ptr(Pointee::Kernel(name.clone())),
             Some(TypeDecl::Enum(_)) => self.unknown("struct", name, span),
             None if name.ends_with("_user") => self.unknown("mirror", name, span),
-            None => Ty::Ptr(Pointee::Kernel(name.clone())),
+            Some(TypeDecl::Kernel) | None => Ty::Ptr(Pointee::Kernel(name.clone())),
         }
     }
 
@@ -229,16 +235,17 @@ impl Resolver<'_> {
     fn unknown(&mut self, what: &str, name: &Name, span: Span) -> Ty {
         let mut diagnostic = Diagnostic::new(Code::E0101, span, format!("unknown {what} `{name}`"));
         let declared = self.decls.types.keys().map(Name::as_str);
-        let ints = [
-            "bool", "char", "int", "long", "s16", "s32", "s64", "s8", "short", "u16", "u32", "u64",
-            "u8", "unsigned",
-        ];
-        let known = declared.chain(TYPEDEFS.iter().map(|(name, ..)| *name)).chain(ints);
-        if let Some(near) = nearest(name, known) {
+        let ints = TYPEDEFS.iter().map(|(name, ..)| *name).chain(WORDS.iter().copied());
+        let known: Vec<&str> =
+            if what == "type" { declared.chain(ints).collect() } else { declared.collect() };
+        if let Some(file) = uapi::file_that_declares(name) {
+            diagnostic = diagnostic.help(format!("the library has it: `import \"{file}\";`"));
+        } else if let Some(near) = nearest(name, known) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-        } else if what == "mirror" {
+        } else {
+            let word = if what == "enum" { "enum" } else { "struct" };
             diagnostic = diagnostic
-                .help(format!("declare it, `struct {name} {{ … }}`, or import the file that does"));
+                .help(format!("declare it, `{word} {name} {{ … }}`, or import the file that does"));
         }
         self.error(diagnostic)
     }

@@ -40,7 +40,7 @@ pub(crate) fn run_in_rbpf(insns: &[Insn]) -> Option<u64> {
     Some(vm.execute_program().expect("rbpf runs it"))
 }
 
-/// The fields of `union bpf_attr` for BPF_PROG_LOAD, as far as they are used here (include/uapi/linux/bpf.h).
+/// The fields of `union bpf_attr` for `BPF_PROG_LOAD`, as far as they are used here (include/uapi/linux/bpf.h).
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -55,7 +55,7 @@ struct Load {
     prog_flags: u32,
 }
 
-/// Likewise for BPF_PROG_TEST_RUN.
+/// Likewise for `BPF_PROG_TEST_RUN`.
 #[repr(C)]
 #[derive(Default)]
 struct TestRun {

@@ -1,11 +1,18 @@
 //! The back end against a direct interpreter of the IR: what is compiled for any version computes the same.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a machine cuts numbers"
+)]
+
 mod build;
 mod eval;
-mod machine;
+mod invalid;
 mod kernel;
 mod limits;
-mod passes;
+mod machine;
 mod random;
 mod shapes;
 #[path = "../support/mod.rs"]

@@ -145,17 +145,17 @@ impl Random<'_> {
         let addr = self.build.op(Op::SlotAddr(slot, 8));
         self.build.store(Width::D, Space::Stack, addr, 0, value);
         let width = WIDTHS[(self.next() + seed) % 4];
-        let signed = width != Width::D && self.next() % 2 == 0;
+        let signed = width != Width::D && self.next().is_multiple_of(2);
         self.build.load(width, signed, Space::Stack, addr, 0)
     }
 
     fn value(&mut self) -> ValueId {
-        if self.next() % 4 == 0 {
+        if self.next().is_multiple_of(4) {
             return self.constant();
         }
         // Newer values are likelier, older ones keep the pressure up.
         let n = self.pool.len();
-        let back = self.next() % n.min(if self.next() % 2 == 0 { 4 } else { n });
+        let back = self.next() % n.min(if self.next().is_multiple_of(2) { 4 } else { n });
         self.pool[n - 1 - back]
     }
 
@@ -171,7 +171,6 @@ impl Random<'_> {
             }
             self.budget -= 1;
             match self.next() % 16 {
-                0..8 => self.operation(),
                 8 | 9 => self.memory(),
                 10 | 11 if self.calls => self.call(),
                 12 | 13 if depth < 4 => self.fork(depth),
@@ -195,7 +194,7 @@ impl Random<'_> {
             7 | 8 => {
                 let value = self.value();
                 let bits = self.pick(&[8, 16, 32]);
-                let signed = self.next() % 2 == 0;
+                let signed = self.next().is_multiple_of(2);
                 self.build.op(Op::Ext { value, bits, signed })
             }
             9 => {
@@ -226,7 +225,7 @@ impl Random<'_> {
                 self.build.effect(Op::AtomicAdd { width, addr, off: 0, value });
             }
             _ => {
-                let signed = width != Width::D && self.next() % 2 == 0;
+                let signed = width != Width::D && self.next().is_multiple_of(2);
                 let value = self.build.load(width, signed, Space::Stack, addr, 0);
                 self.pool.push(value);
             }
@@ -244,7 +243,7 @@ impl Random<'_> {
         let cond = self.cond();
         let count = self.next() % 3;
         let (join, params) = self.build.block(count);
-        let direct = self.next() % 3 == 0;
+        let direct = self.next().is_multiple_of(3);
         let known = self.pool.len();
         let mut ways = Vec::new();
         let from = self.build.at;
@@ -259,7 +258,7 @@ impl Random<'_> {
             self.build.at = block;
             self.statements(depth + 1);
             let args: Vec<ValueId> = (0..count).map(|_| self.value()).collect();
-            if way == 0 && self.next() % 8 == 0 {
+            if way == 0 && self.next().is_multiple_of(8) {
                 let value = self.value();
                 self.build.ret(value);
             } else {
@@ -293,7 +292,7 @@ impl Random<'_> {
         let one = self.build.number(1);
         let next = self.build.bin(BinOp::Add, params[0], one);
         // Swapped parameters are what copies go wrong with.
-        let (a, b) = if self.next() % 2 == 0 {
+        let (a, b) = if self.next().is_multiple_of(2) {
             (params[2], params[1])
         } else {
             (self.value(), self.value())

@@ -61,9 +61,6 @@ fn switch() -> Build {
 #[test]
 fn a_record_of_four_loads_takes_as_many_slots_as_clang_needs() {
     let function = compile_one(switch());
-    for i in &function.insns {
-        eprintln!("{i:?}");
-    }
     assert_eq!(function.insns.len(), 21);
 }
 
@@ -158,4 +155,52 @@ fn alternatives() -> Build {
 fn a_counter_under_a_field_with_alternatives() {
     let function = compile_one(alternatives());
     assert!(function.insns.len() <= 30);
+}
+
+/// The loader's numbers are patched into arithmetic, not loaded first; an enumerator takes 64 bits.
+#[test]
+fn answers_of_the_loader_are_immediates() {
+    let mut b = Build::new();
+    let ctx = b.op(Op::Ctx);
+    let word = b.load(Width::D, false, Space::Ctx, ctx, 8);
+    let mut value = word;
+    for (op, question) in [
+        (BinOp::Add, FieldQuestion::ByteOffset),
+        (BinOp::Shl, FieldQuestion::LshiftU64),
+        (BinOp::ShrS, FieldQuestion::RshiftU64),
+    ] {
+        let answer = b.op(Op::Core(CoreReloc::Field(AccessId(0), question)));
+        value = b.bin(op, value, answer);
+    }
+    let (enum_name, name) = ("drop_reason".into(), "NO_SOCKET".into());
+    let enumerator = b.op(Op::Core(CoreReloc::EnumValue { enum_name, name }));
+    let both = b.bin(BinOp::Xor, value, enumerator);
+    b.ret(both);
+    let function = compile_one(b);
+    let at: Vec<u32> = function.relocs.iter().map(|r| r.insn.0).collect();
+    let text = super::show(&function.insns);
+    assert_eq!(function.insns.len(), 8, "{text}");
+    // The load, three patched operations, and the enumerator's two slots before the last one.
+    assert_eq!(at, [1, 2, 3, 4], "{text}");
+}
+
+/// Extensions that nobody looks at are left out, and a signed field is compared in 32 bits.
+#[test]
+fn extensions_cost_nothing_where_nobody_looks() {
+    let mut b = Build::new();
+    let ctx = b.op(Op::Ctx);
+    let task = b.load(Width::D, false, Space::Ctx, ctx, 8);
+    let pid = kernel(&mut b, task, 0, true);
+    let (yes, _) = b.block(0);
+    let (no, _) = b.block(0);
+    goes_to(&mut b, (CmpOp::GtS, pid, 100), to(yes, &[]), to(no, &[]));
+    for (block, result) in [(yes, 1), (no, 0)] {
+        b.at = block;
+        let number = b.number(result);
+        b.ret(number);
+    }
+    let function = compile_one(b);
+    let text = super::show(&function.insns);
+    assert!(text.contains("if w1 s"), "{text}");
+    assert!(function.insns.len() <= 7, "{text}");
 }

@@ -21,7 +21,7 @@ impl Script {
     pub fn new(text: &str) -> Result<Script, String> {
         let mut sources = Sources::new();
         let root = sources.add("test.ub", text, Origin::User);
-        let (hir, diags) = sema::analyze(&mut sources, root, &mut uapi::Library);
+        let (hir, diags) = sema::analyze(&mut sources, root, &mut sema::imports::Library);
         if diags.has_errors() {
             return Err(told(&diags, &sources));
         }

@@ -30,12 +30,11 @@ pub(super) fn run(func: &mut Func) -> bool {
         for inst in &mut func.blocks[block].insts {
             inst.op.each_use_mut(|v| *v = renames.get(*v));
             let Some(result) = inst.result.filter(|_| inst.op.is_repeatable()) else { continue };
-            match known.get(&inst.op) {
-                Some(value) => renames.set(result, *value),
-                None => {
-                    known.insert(inst.op.clone(), result);
-                    added.push(inst.op.clone());
-                }
+            if let Some(value) = known.get(&inst.op) {
+                renames.set(result, *value);
+            } else {
+                known.insert(inst.op.clone(), result);
+                added.push(inst.op.clone());
             }
         }
         stack.extend(children[ix(block)].iter().rev().map(|c| (*c, None)));

@@ -138,7 +138,9 @@ impl Graph {
     ) -> Result<(), TooComplex> {
         let weight = 10u64.pow(block.depth.min(4));
         live.clear();
-        out.iter().for_each(|r| live.insert(*r));
+        for reg in out {
+            live.insert(*reg);
+        }
         block.term.each_use(|r| {
             self.cost[r.ix()] += weight;
             live.insert(r);
@@ -166,8 +168,10 @@ impl Graph {
         }
         let id = u32::try_from(self.moves.len()).expect("fewer copies than instructions");
         self.moves.push(Move { dst: dst.0, src: src.0, state: MoveState::Work });
-        self.moves_of[dst.ix()].push(id);
-        self.moves_of[src.ix()].push(id);
+        // Fixed registers need no list: a copy is looked at again when its other side has fewer neighbours.
+        for side in [dst, src].into_iter().filter(|r| !r.is_fixed()) {
+            self.moves_of[side.ix()].push(id);
+        }
     }
 
     fn add_edge(&mut self, a: u32, b: u32) {
@@ -207,10 +211,16 @@ impl Graph {
         self.moves_of[n as usize].iter().any(open)
     }
 
-    /// The neighbours that are still in the graph.
-    fn neighbours(&self, n: u32) -> Vec<u32> {
-        let there = |m: &u32| !matches!(self.state[*m as usize], State::Stacked | State::Coalesced);
-        self.adjacent[n as usize].iter().copied().filter(there).collect()
+    fn is_there(&self, n: u32) -> bool {
+        !matches!(self.state[n as usize], State::Stacked | State::Coalesced)
+    }
+
+    /// The neighbours that are still in the graph. The others are forgotten: they are coloured later, and look here themselves.
+    fn neighbours(&mut self, n: u32) -> Vec<u32> {
+        let mut list = std::mem::take(&mut self.adjacent[n as usize]);
+        list.retain(|m| self.is_there(*m));
+        self.adjacent[n as usize].clone_from(&list);
+        list
     }
 
     /// Colours the graph.
@@ -275,9 +285,11 @@ impl Graph {
         }
     }
 
-    fn representative(&self, mut n: u32) -> u32 {
+    fn representative(&mut self, mut n: u32) -> u32 {
         while self.alias[n as usize] != n {
-            n = self.alias[n as usize];
+            let next = self.alias[self.alias[n as usize] as usize];
+            self.alias[n as usize] = next;
+            n = next;
         }
         n
     }
@@ -300,6 +312,10 @@ impl Graph {
             self.may_simplify(v);
         } else if self.can_combine(u, v) {
             self.moves[m as usize].state = MoveState::Done;
+            let size = |n: u32| self.adjacent[n as usize].len();
+            if !self.is_fixed(u) && size(u) < size(v) {
+                (u, v) = (v, u);
+            }
             self.combine(u, v);
             self.may_simplify(u);
         } else {
@@ -315,34 +331,39 @@ impl Graph {
 
     /// Whether the graph stays as colourable as it was when `v` becomes `u`.
     fn can_combine(&self, u: u32, v: u32) -> bool {
-        let of_v = self.neighbours(v);
+        let of = |n: u32| self.adjacent[n as usize].iter().filter(|t| self.is_there(**t));
         let low = |t: u32| self.degree[t as usize] < K;
-        // George: each neighbour of v is of low degree or already a neighbour of u.
-        if of_v.iter().all(|t| low(*t) || self.edges.contains(&(*t, u))) {
+        let meet = |t: u32, n: u32| self.edges.contains(&(t, n));
+        // George: each neighbour of the one is of low degree or already a neighbour of the other.
+        if of(v).all(|t| low(*t) || meet(*t, u)) {
             return true;
         }
         if self.is_fixed(u) {
             return false;
         }
-        let of_u = self.neighbours(u);
-        if of_u.iter().all(|t| low(*t) || self.edges.contains(&(*t, v))) {
+        if of(u).all(|t| low(*t) || meet(*t, v)) {
             return true;
         }
         // Briggs: together they have few neighbours of high degree.
-        let more = of_v.iter().filter(|t| !self.edges.contains(&(**t, u)));
-        let high = |t: &u32| {
-            let both = self.edges.contains(&(*t, u)) && self.edges.contains(&(*t, v));
-            let degree = self.degree[*t as usize];
-            (if both && !self.is_fixed(*t) { degree - 1 } else { degree }) >= K
+        let high = |t: &&u32| {
+            let both = meet(**t, u) && meet(**t, v);
+            let degree = self.degree[**t as usize];
+            (if both && !self.is_fixed(**t) { degree - 1 } else { degree }) >= K
         };
-        of_u.iter().chain(more).filter(|t| high(t)).count() < K
+        let more = of(v).filter(|t| !meet(**t, u));
+        of(u).chain(more).filter(high).take(K).count() < K
     }
 
     fn combine(&mut self, u: u32, v: u32) {
         self.state[v as usize] = State::Coalesced;
         self.alias[v as usize] = u;
-        let moves = std::mem::take(&mut self.moves_of[v as usize]);
-        self.moves_of[u as usize].extend(moves);
+        self.enable_moves(v);
+        let mut moves = std::mem::take(&mut self.moves_of[v as usize]);
+        if !self.is_fixed(u) {
+            moves.append(&mut self.moves_of[u as usize]);
+            moves.retain(|m| self.moves[*m as usize].state != MoveState::Done);
+            self.moves_of[u as usize] = moves;
+        }
         self.cost[u as usize] = self.cost[u as usize].saturating_add(self.cost[v as usize]);
         self.enable_moves(u);
         for t in self.neighbours(v) {
@@ -367,22 +388,25 @@ impl Graph {
     }
 
     fn assign(mut self) -> Coloring {
+        let count = u32::try_from(self.state.len()).expect("registers are numbered by u32");
+        let alias: Vec<u32> = (0..count).map(|n| self.representative(n)).collect();
+        let stands_for = |n: u32| alias[n as usize] as usize;
         let mut color: Vec<Option<u32>> = vec![None; self.state.len()];
         (0..Reg::FIXED).for_each(|r| color[r as usize] = Some(r));
         let mut spilled = Vec::new();
         while let Some(n) = self.stack.pop() {
             let mut taken = [false; K];
             for m in &self.adjacent[n as usize] {
-                if let Some(c) = color[self.representative(*m) as usize] {
+                if let Some(c) = color[stands_for(*m)] {
                     taken[c as usize] = true;
                 }
             }
             // A copy that could not be coalesced may still turn out to have one colour on both sides.
             let partner = self.moves_of[n as usize].iter().find_map(|m| {
                 let Move { dst, src, .. } = self.moves[*m as usize];
-                let (a, b) = (self.representative(dst), self.representative(src));
-                let other = if a == n { b } else { a };
-                color[other as usize].filter(|c| !taken[*c as usize])
+                let (a, b) = (stands_for(dst), stands_for(src));
+                let other = if a == n as usize { b } else { a };
+                color[other].filter(|c| !taken[*c as usize])
             });
             let free = || PREFERENCE.into_iter().find(|c| !taken[*c as usize]);
             match partner.or_else(free) {
@@ -390,14 +414,9 @@ impl Graph {
                 None => spilled.push(n),
             }
         }
-        let of = |n: u32| Reg(color[self.representative(n) as usize].unwrap_or(0));
-        let count = u32::try_from(self.state.len()).expect("registers are numbered by u32");
-        Coloring {
-            color: (0..count).map(of).collect(),
-            alias: (0..count).map(|n| self.representative(n)).collect(),
-            spilled,
-            adjacent: self.adjacent,
-        }
+        let of = |n: u32| Reg(color[stands_for(n)].unwrap_or(0));
+        let color = (0..count).map(of).collect();
+        Coloring { color, alias, spilled, adjacent: self.adjacent }
     }
 }
 

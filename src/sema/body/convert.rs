@@ -91,7 +91,7 @@ impl Body<'_, '_> {
                 let from = *from;
                 Self::convert_int(e, from, *target)
             }
-            (Ty::Bool, Ty::Int(_)) => Ok(Expr { ty: to.clone(), ..e }),
+            (Ty::Bool, Ty::Int(_)) => Ok(retype(e, to)),
             (Ty::Enum(id), Ty::Int(target)) if self.hir().enums[*id].kernel.is_none() => {
                 let from = self.hir().enums[*id].repr;
                 Self::convert_int(e, from, *target)
@@ -215,8 +215,8 @@ impl Body<'_, '_> {
     }
 }
 
-/// The same value under another type that holds it.
-fn retype(e: Expr, to: &Ty) -> Expr {
+/// The same value under another type that holds it; where it is in memory, its own type still says how it is read.
+pub(super) fn retype(e: Expr, to: &Ty) -> Expr {
     let span = e.span;
     match e.kind {
         ExprKind::Int(_) | ExprKind::Str(_) => Expr { ty: to.clone(), ..e },

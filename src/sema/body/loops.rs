@@ -1,9 +1,10 @@
 //! Loops: every one has a limit that its bounds show.
 
 use super::super::fold;
-use super::super::hir::{Expr, ExprKind, Stmt, StmtKind};
+use super::super::hir::{Expr, Stmt, StmtKind};
 use super::super::types::{IntTy, Ty};
-use super::{Body, int};
+use super::Body;
+use super::convert::retype;
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident};
@@ -48,7 +49,7 @@ impl Body<'_, '_> {
             return bound;
         }
         if let Ty::Bool = bound.ty {
-            return int_of_bool(bound);
+            return retype(bound, &Ty::Int(IntTy::U8));
         }
         let found = self.show(&bound.ty);
         self.fail(
@@ -97,12 +98,5 @@ impl Body<'_, '_> {
                 .help(format!("limit it: `{text} & 0xff`, `{text} % 100`, or a narrower type such as `(u8){text}`")),
         );
         None
-    }
-}
-
-fn int_of_bool(e: Expr) -> Expr {
-    match e.kind {
-        ExprKind::Int(value) => int(value, Ty::S64, e.span),
-        _ => Expr { ty: Ty::Int(IntTy::U8), ..e },
     }
 }

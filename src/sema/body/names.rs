@@ -119,6 +119,9 @@ impl Body<'_, '_> {
             return self.unknown_local(name, span);
         };
         self.vars.facts_mut(id).read = true;
+        if self.locals[id].ty == Ty::Error && self.vars.facts(id).typed {
+            return error(span);
+        }
         if !self.vars.assigned.contains(&id) && !self.unreachable {
             let declared = self.locals[id].span;
             let diagnostic = Diagnostic::new(

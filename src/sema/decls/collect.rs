@@ -89,6 +89,9 @@ impl Collector<'_> {
                     ItemKind::Const(decl) => {
                         self.declare(Namespace::Value, &decl.name).then_some(NodeKind::Const(decl))
                     }
+                    ItemKind::Param(decl) => self
+                        .declare(Namespace::Value, &decl.name)
+                        .then_some(NodeKind::Param(decl, item.span)),
                     _ => None,
                 };
                 nodes.extend(node.map(|kind| Node { kind, trivia: &file.parsed.trivia }));
@@ -108,40 +111,30 @@ impl Collector<'_> {
         if !self.declare(Namespace::Type, &decl.name) {
             return None;
         }
-        let (name, span) = (decl.name.name.clone(), item.span);
+        let (name, span) = (decl.name.name.clone(), head(item, &decl.name));
         if decl.kind == StructKind::Union {
             self.diags.push(unbuilt("`union`", decl.name.span));
             self.decls.types.insert(name, TypeDecl::Error);
             return None;
         }
+        let locked = self.is_locked(span);
         let hir = &mut self.decls.hir;
-        let (entry, kind) = match mirrored(&decl.name, decl.mirrors.as_ref()) {
-            Some(kernel) => {
-                let locked = self.sources.file(span.file).origin == Origin::Uapi;
-                let fields = Vec::new();
-                let name = name.clone();
-                let id = hir.mirrors.alloc(Mirror {
-                    name,
-                    kernel,
-                    fields,
-                    size: 0,
-                    align: 1,
-                    locked,
-                    span,
-                });
-                (TypeDecl::Mirror(id), NodeKind::Mirror(decl, id))
-            }
-            None => {
-                let fields = Vec::new();
-                let id = hir.structs.alloc(Struct {
-                    name: name.clone(),
-                    fields,
-                    size: 0,
-                    align: 1,
-                    span,
-                });
-                (TypeDecl::Struct(id), NodeKind::Struct(decl, id))
-            }
+        let (entry, kind) = if let Some(kernel) = mirrored(&decl.name, decl.mirrors.as_ref()) {
+            let mirror = Mirror {
+                name: name.clone(),
+                kernel,
+                fields: Vec::new(),
+                size: 0,
+                align: 1,
+                locked,
+                span,
+            };
+            let id = hir.mirrors.alloc(mirror);
+            (TypeDecl::Mirror(id), NodeKind::Mirror(decl, id))
+        } else {
+            let own = Struct { name: name.clone(), fields: Vec::new(), size: 0, align: 1, span };
+            let id = hir.structs.alloc(own);
+            (TypeDecl::Struct(id), NodeKind::Struct(decl, id))
         };
         self.decls.types.insert(name, entry);
         Some(kind)
@@ -153,15 +146,10 @@ impl Collector<'_> {
         }
         let kernel = mirrored(&decl.name, decl.mirrors.as_ref());
         let name = decl.name.name.clone();
-        let enumerators = Vec::new();
-        let repr = IntTy::S32;
-        let id = self.decls.hir.enums.alloc(Enum {
-            name: name.clone(),
-            repr,
-            kernel,
-            enumerators,
-            span: item.span,
-        });
+        let span = head(item, &decl.name);
+        let shell =
+            Enum { name: name.clone(), repr: IntTy::S32, kernel, enumerators: Vec::new(), span };
+        let id = self.decls.hir.enums.alloc(shell);
         self.decls.types.insert(name, TypeDecl::Enum(id));
         Some(NodeKind::Enum(decl, id))
     }
@@ -171,11 +159,13 @@ impl Collector<'_> {
         let name = node.name();
         let help = match node.kind {
             NodeKind::Struct(..) | NodeKind::Mirror(..) => "a pointer to it may be a member",
-            NodeKind::Enum(..) | NodeKind::Const(_) => "one of these needs a value of its own",
+            NodeKind::Enum(..) | NodeKind::Const(_) | NodeKind::Param(..) => {
+                "one of these needs a value of its own"
+            }
         };
         self.diags.push(Diagnostic::new(Code::E0202, name.span, message).help(help));
         match &node.kind {
-            NodeKind::Const(_) => {
+            NodeKind::Const(_) | NodeKind::Param(..) => {
                 self.decls.values.insert(name.name.clone(), ValueDecl::Error);
             }
             NodeKind::Struct(..) | NodeKind::Mirror(..) | NodeKind::Enum(..) => {
@@ -187,6 +177,7 @@ impl Collector<'_> {
     fn build(&mut self, node: &Node<'_>) {
         match node.kind {
             NodeKind::Const(decl) => self.constant(decl),
+            NodeKind::Param(decl, span) => self.param(decl, span, node.trivia),
             NodeKind::Enum(decl, id) => self.enumeration(decl, id),
             NodeKind::Struct(decl, id) => self.script_struct(decl, id),
             NodeKind::Mirror(decl, id) => self.mirror(decl, id, node.trivia),
@@ -195,25 +186,21 @@ impl Collector<'_> {
 
     /// Items that nothing else is built of.
     fn later_items(&mut self, files: &[LoadedFile]) {
-        let items = || {
-            files
-                .iter()
-                .flat_map(|file| file.parsed.file.items.iter().map(move |item| (file, item)))
-        };
-        for (_, item) in items() {
+        let items = || files.iter().flat_map(|file| &file.parsed.file.items);
+        for item in items() {
             if let ItemKind::Prototype(decl) = &item.kind {
                 self.prototype(decl);
             }
         }
-        for (file, item) in items() {
+        for item in items() {
             match &item.kind {
-                ItemKind::Param(decl) => self.param(decl, item.span, &file.parsed.trivia),
                 ItemKind::Map(decl) => self.map(decl, item.span),
                 ItemKind::Tracepoint(decl) => self.tracepoint(decl, item.span),
                 ItemKind::Fn(decl) => self.diags.push(unbuilt("`fn`", decl.name.span)),
                 ItemKind::Import(_)
                 | ItemKind::Config(_)
                 | ItemKind::Const(_)
+                | ItemKind::Param(_)
                 | ItemKind::Struct(_)
                 | ItemKind::Enum(_)
                 | ItemKind::Prototype(_)
@@ -222,6 +209,11 @@ impl Collector<'_> {
             }
         }
     }
+}
+
+/// A declaration up to its name: where messages point.
+fn head(item: &Item, name: &Ident) -> Span {
+    Span { end: name.span.end, ..item.span }
 }
 
 /// The kernel type that a declaration mirrors: the one after `mirrors`, or its own name without `_user`.

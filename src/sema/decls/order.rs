@@ -1,12 +1,14 @@
-//! The order in which constants, enums and structs are resolved: each after what it is built of.
+//! The order in which constants, parameters, enums and structs are resolved: each after what it is built of.
 //!
 //! In: the declarations. Out: their order, and those that need themselves. Invariant: no recursion, so that a chain of declarations may be of any
 //! length.
 
 use crate::sema::hir::{EnumId, MirrorId, StructId};
+use crate::source::Span;
 use crate::syntax::Trivia;
 use crate::syntax::ast::{
-    ConstDecl, EnumDecl, Expr, ExprKind, FieldDecl, Ident, Name, StructDecl, TypeExpr, TypeExprKind,
+    ConstDecl, EnumDecl, Expr, ExprKind, FieldDecl, Ident, Name, ParamDecl, StructDecl, TypeExpr,
+    TypeExprKind,
 };
 use rustc_hash::FxHashMap;
 
@@ -20,6 +22,7 @@ pub(super) struct Node<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NodeKind<'a> {
     Const(&'a ConstDecl),
+    Param(&'a ParamDecl, Span),
     Enum(&'a EnumDecl, EnumId),
     Struct(&'a StructDecl, StructId),
     Mirror(&'a StructDecl, MirrorId),
@@ -29,6 +32,7 @@ impl<'a> Node<'a> {
     pub(super) fn name(&self) -> &'a Ident {
         match self.kind {
             NodeKind::Const(decl) => &decl.name,
+            NodeKind::Param(decl, _) => &decl.name,
             NodeKind::Enum(decl, _) => &decl.name,
             NodeKind::Struct(decl, _) | NodeKind::Mirror(decl, _) => &decl.name,
         }
@@ -65,7 +69,7 @@ pub(super) fn sort(nodes: &[Node<'_>]) -> Sorted {
                 match states[node] {
                     State::Done => {}
                     State::Open(depth) => {
-                        sorted.circles.push((node, circle(nodes, node, &path[depth + 1..])))
+                        sorted.circles.push((node, circle(nodes, node, &path[depth + 1..])));
                     }
                     State::New => {
                         states[node] = State::Open(path.len());
@@ -115,8 +119,8 @@ impl<'a> Names<'a> {
         let mut names = Names { types: FxHashMap::default(), values: FxHashMap::default() };
         for (index, node) in nodes.iter().enumerate() {
             match node.kind {
-                NodeKind::Const(decl) => {
-                    names.values.insert(&decl.name.name, index);
+                NodeKind::Const(_) | NodeKind::Param(..) => {
+                    names.values.insert(&node.name().name, index);
                 }
                 NodeKind::Enum(decl, _) => {
                     names.types.insert(&decl.name.name, index);
@@ -137,6 +141,10 @@ impl<'a> Names<'a> {
             NodeKind::Const(decl) => {
                 decl.ty.iter().for_each(|ty| found.ty(ty));
                 found.expr(&decl.value);
+            }
+            NodeKind::Param(decl, _) => {
+                found.ty(&decl.ty);
+                found.expr(&decl.default);
             }
             NodeKind::Enum(decl, _) if decl.mirrors.is_none() => {
                 decl.enumerators.iter().flat_map(|e| &e.sources).for_each(|e| found.expr(e));
@@ -171,12 +179,14 @@ impl Found<'_> {
         match &ty.kind {
             TypeExprKind::Name(name) => self.named_type(name),
             TypeExprKind::Struct(name) | TypeExprKind::Union(name) | TypeExprKind::Enum(name) => {
-                self.named_type(&name.name)
+                self.named_type(&name.name);
             }
             TypeExprKind::Anonymous(_, fields) => self.fields(fields),
             TypeExprKind::Array(elem, len) => {
                 self.ty(elem);
-                len.iter().for_each(|len| self.expr(len));
+                if let Some(len) = len {
+                    self.expr(len);
+                }
             }
             TypeExprKind::Tuple(parts) => parts.iter().for_each(|part| self.ty(part)),
             // What a pointer points to needs a name, not a size; the length of an array there is looked at.

@@ -43,7 +43,9 @@ impl Collector<'_> {
     pub(super) fn settings(&mut self, files: &[LoadedFile]) {
         for item in files.iter().flat_map(|file| &file.parsed.file.items) {
             if let ItemKind::Config(entries) = &item.kind {
-                entries.iter().for_each(|entry| self.setting(entry));
+                for entry in entries {
+                    self.setting(entry);
+                }
             }
         }
         self.decls.hir.ring_bytes = self.decls.config.ring_bytes;
@@ -55,7 +57,7 @@ impl Collector<'_> {
             let names = SETTINGS.iter().map(|s| s.name);
             let mut diagnostic =
                 Diagnostic::new(Code::E0106, name.span, format!("unknown setting `{}`", name.name))
-                    .help(format!("there are {}", show::list(names.clone(), SETTINGS.len())));
+                    .help(format!("a setting is {}", show::list(names.clone(), SETTINGS.len())));
             if let Some(near) = nearest(&name.name, names) {
                 diagnostic = diagnostic.fix(format!("did you mean `{near}`?"), name.span, near);
             }

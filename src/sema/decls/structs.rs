@@ -71,21 +71,17 @@ impl Collector<'_> {
                 }
                 continue;
             };
-            match seen.get(&name.name) {
-                Some(first) => self.diags.push(
-                    Diagnostic::new(
-                        Code::E0207,
-                        name.span,
-                        format!("`{}` has two members named `{}`", decl.name.name, name.name),
-                    )
-                    .label("the second one")
-                    .secondary(*first, "the first one"),
-                ),
-                None => {
-                    seen.insert(&name.name, name.span);
-                    fields.push((field, name));
-                }
+            if let Some(first) = seen.get(&name.name) {
+                let message = format!("`{}` has two members named `{}`", decl.name.name, name.name);
+                self.diags.push(
+                    Diagnostic::new(Code::E0207, name.span, message)
+                        .label("the second one")
+                        .secondary(*first, "the first one"),
+                );
+                continue;
             }
+            seen.insert(&name.name, name.span);
+            fields.push((field, name));
         }
         fields
     }
@@ -208,8 +204,12 @@ impl Collector<'_> {
     /// What a mirror's field can be: what is read from the kernel by value, or a pointer to go on from.
     fn mirror_type(&mut self, ty: Ty, field: &FieldDecl) -> Ty {
         let readable = match &ty {
-            Ty::Error | Ty::Bool | Ty::Int(_) | Ty::Enum(_) | Ty::Str(_) => true,
-            Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => true,
+            Ty::Error
+            | Ty::Bool
+            | Ty::Int(_)
+            | Ty::Enum(_)
+            | Ty::Str(_)
+            | Ty::Ptr(Pointee::Mirror(_) | Pointee::Kernel(_)) => true,
             Ty::Array(elem, _) => matches!(**elem, Ty::Int(_) | Ty::Bool),
             Ty::Struct(_) | Ty::Mirror(_) => {
                 self.diags.push(unbuilt("a struct as a mirror's field", field.ty.span));

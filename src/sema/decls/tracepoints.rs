@@ -51,14 +51,14 @@ impl Collector<'_> {
         match &ty.kind {
             TypeExprKind::Int { bits, signed } => int(*bits, *signed),
             TypeExprKind::Char | TypeExprKind::Bool => int(8, false),
-            TypeExprKind::Name(name) => match typeexpr::typedef(name) {
-                Some(ty) => Some(KParamTy::Int(ty)),
-                None => {
+            TypeExprKind::Name(name) => {
+                let known = typeexpr::typedef(name).map(KParamTy::Int);
+                if known.is_none() {
                     // The same message as for any other type.
                     typeexpr::resolve_kernel(&self.decls, ty, &mut self.diags);
-                    None
                 }
-            },
+                known
+            }
             TypeExprKind::Enum(name) => Some(KParamTy::Enum(name.name.clone())),
             TypeExprKind::Struct(name) => Some(KParamTy::Struct(name.name.clone())),
             TypeExprKind::Union(name) => Some(KParamTy::Union(name.name.clone())),
@@ -313,17 +313,18 @@ impl Collector<'_> {
                 prototype_text(&hir.prototypes[*id])
             ));
         }
+        if !everywhere {
+            let help =
+                format!("mark it `{}?`: it then reads 0 where it is missing", param.name.name);
+            self.diags.push(diagnostic.help(help));
+            return;
+        }
         let passed =
             known.iter().flat_map(|id| &hir.prototypes[*id].params).map(|p| p.name.as_str());
-        diagnostic = match nearest(&param.name.name, passed) {
-            Some(near) => diagnostic
-                .help(format!("say what the kernel calls it: `{} = {near}`", param.name.name)),
-            None if everywhere => diagnostic,
-            None => diagnostic.help(format!(
-                "mark it `{}?`: it then reads 0 where it is missing",
-                param.name.name
-            )),
-        };
+        if let Some(near) = nearest(&param.name.name, passed) {
+            diagnostic = diagnostic
+                .help(format!("say what the kernel calls it: `{} = {near}`", param.name.name));
+        }
         self.diags.push(diagnostic);
     }
 

@@ -37,7 +37,8 @@ impl Collector<'_> {
 
     pub(super) fn param(&mut self, decl: &ParamDecl, span: Span, trivia: &Trivia) {
         let name = &decl.name;
-        if !self.declare(Namespace::Value, name) {
+        if self.decls.values.contains_key(&name.name) {
+            // It needs itself, which has been reported.
             return;
         }
         let ty = typeexpr::resolve(&self.decls, &decl.ty, &mut self.diags);
@@ -149,16 +150,13 @@ impl Collector<'_> {
         let value = match decl.sources.as_slice() {
             [] => next?,
             [value] => {
-                let (ty, value) = eval(&self.decls, value, &mut self.diags)
-                    .map(|(ty, value)| (ty, Some(value)))?;
-                match value {
-                    Some(ConstValue::Int(value)) => consteval::signed_value(&ty, value),
-                    _ => {
-                        let message = format!("`{}` is a number", decl.name.name);
-                        self.diags.push(Diagnostic::new(Code::E0205, decl.name.span, message));
-                        return None;
-                    }
-                }
+                let (ty, found) = eval(&self.decls, value, &mut self.diags)?;
+                let ConstValue::Int(number) = found else {
+                    let message = format!("`{}` is a number", decl.name.name);
+                    self.diags.push(Diagnostic::new(Code::E0205, value.span, message));
+                    return None;
+                };
+                consteval::signed_value(&ty, number)
             }
             [_, other, ..] => {
                 self.diags.push(

@@ -74,7 +74,10 @@ pub(super) fn written(ty: &TypeExpr) -> String {
         TypeExprKind::Enum(name) => format!("enum {}", name.name),
         TypeExprKind::Anonymous(..) => "struct { … }".to_owned(),
         TypeExprKind::Ptr(target) => format!("{} *", written(target)),
-        TypeExprKind::Array(elem, _) => format!("{}[]", written(elem)),
+        TypeExprKind::Array(elem, len) => match len.as_ref().map(|len| &len.kind) {
+            Some(ExprKind::Int(len)) => format!("{}[{len}]", written(elem)),
+            _ => format!("{}[]", written(elem)),
+        },
         TypeExprKind::Func => "function".to_owned(),
         TypeExprKind::Tuple(_) => "tuple".to_owned(),
         TypeExprKind::Error => "?".to_owned(),
@@ -390,8 +393,8 @@ fn find_member(fields: &[FieldDecl], name: &Name) -> Option<Known> {
 /// Whether two declarations of a member say the same of its type.
 pub(in super::super) fn same_type(a: &TypeExpr, b: &TypeExpr) -> bool {
     match (&a.kind, &b.kind) {
-        (TypeExprKind::Ptr(a), TypeExprKind::Ptr(b)) => same_type(a, b),
-        (TypeExprKind::Array(a, _), TypeExprKind::Array(b, _)) => same_type(a, b),
+        (TypeExprKind::Ptr(a), TypeExprKind::Ptr(b))
+        | (TypeExprKind::Array(a, _), TypeExprKind::Array(b, _)) => same_type(a, b),
         (TypeExprKind::Anonymous(..), TypeExprKind::Anonymous(..)) => false,
         _ => written(a) == written(b),
     }

@@ -117,9 +117,8 @@ fn fn_decl(decl: &FnDecl) -> Sexp {
 
 fn probe(probe: &Probe) -> Sexp {
     let specs = probe.specs.iter().map(|spec| {
-        let parts: Vec<&str> = spec.parts.iter().map(|p| p.name.as_str()).collect();
-        let mark = if spec.optional { " ?" } else { "" };
-        Sexp::atom(format!("{}{mark}", parts.join(" : ")))
+        let mark = spec.optional.then(|| Sexp::atom("?"));
+        Sexp::List(spec.parts.iter().map(name).chain(mark).collect())
     });
     let predicate = probe.predicate.as_ref().map(|p| Sexp::list("when", [expr(p)]));
     let specs = std::iter::once(Sexp::List(specs.collect()));

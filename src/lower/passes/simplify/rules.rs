@@ -160,17 +160,17 @@ impl Simplify<'_> {
         let constant = |n| Some(Better::Op(Op::Const(n)));
         let log = number.is_power_of_two().then(|| u64::from(number.trailing_zeros()));
         match (op, number) {
-            (Add | Sub | Or | Xor | RemU | RemS, 0) | (Mul | DivU | DivS, 1) | (And, ALL) => value,
+            (Add | Sub | Or | Xor | RemU | RemS | Shl | ShrU | ShrS, 0)
+            | (Mul | DivU | DivS, 1) => value,
+            (And, _) if (self.all_ones(a) & !number) == 0 => value,
             (Mul | DivU | DivS | And, 0) | (RemU | RemS, 1) | (RemS, ALL) => constant(0),
             (Or, ALL) => constant(ALL),
             (Mul | DivS, ALL) => Some(Better::Op(Op::Neg(a))),
-            (Shl | ShrU | ShrS, 64..) => self.with_number(op, a, number & 63),
-            (Shl | ShrU | ShrS, 0) => value,
-            (Sub, _) => self.with_number(Add, a, number.wrapping_neg()),
-            (Mul, _) if let Some(log) = log => self.with_number(Shl, a, log),
-            (DivU, _) if let Some(log) = log => self.with_number(ShrU, a, log),
-            (RemU, _) if log.is_some() => self.with_number(And, a, number - 1),
-            (And, _) if (self.all_ones(a) & !number) == 0 => value,
+            (Shl | ShrU | ShrS, 64..) => Some(self.with_number(op, a, number & 63)),
+            (Sub, _) => Some(self.with_number(Add, a, number.wrapping_neg())),
+            (Mul, _) if let Some(log) = log => Some(self.with_number(Shl, a, log)),
+            (DivU, _) if let Some(log) = log => Some(self.with_number(ShrU, a, log)),
+            (RemU, _) if log.is_some() => Some(self.with_number(And, a, number - 1)),
             (And, LOW_32) => Some(Better::Op(Op::Ext { value: a, bits: 32, signed: false })),
             _ => self.unsigned_form(op, a, b).or_else(|| self.joined(op, a, number)),
         }
@@ -184,9 +184,9 @@ impl Simplify<'_> {
         }
     }
 
-    fn with_number(&mut self, op: BinOp, a: ValueId, number: u64) -> Option<Better> {
+    fn with_number(&mut self, op: BinOp, a: ValueId, number: u64) -> Better {
         let number = self.number(number);
-        Some(Better::Op(Op::Bin(op, a, number)))
+        Better::Op(Op::Bin(op, a, number))
     }
 
     /// Joins an operation with the same one before it.
@@ -218,6 +218,6 @@ impl Simplify<'_> {
             }
             BinOp::Sub | BinOp::DivU | BinOp::DivS | BinOp::RemU | BinOp::RemS => return None,
         };
-        self.with_number(op, value, both)
+        Some(self.with_number(op, value, both))
     }
 }
