@@ -86,12 +86,12 @@ fn run(
     if options.emit == Emit::Tokens {
         let (tokens, found) = syntax::tokens(sources, root);
         diags.extend(found);
-        return text(syntax::print_tokens(sources, root, &tokens));
+        return Some(text(syntax::print_tokens(sources, root, &tokens)));
     }
     if options.emit == Emit::Ast {
         let (parsed, found) = syntax::parse(sources, root);
         diags.extend(found);
-        return text(syntax::print_ast(&parsed.file));
+        return Some(text(syntax::print_ast(&parsed.file)));
     }
 
     let (hir, found) = sema::analyze(sources, root, importer);
@@ -103,22 +103,22 @@ fn run(
         return None;
     }
     if options.emit == Emit::Hir {
-        return text(sema::print(&hir));
+        return Some(text(sema::print(&hir)));
     }
 
     let mut module = taken(lower::build(&hir, target), diags)?;
     lower::optimize(&mut module);
     if options.emit == Emit::Ir {
-        return text(crate::ir::print(&module));
+        return Some(text(crate::ir::print(&module)));
     }
 
     let code = taken(lower::emit(module, &hir, target), diags)?;
     let unwritable = |error| unwritable(sources, root, &error);
     match options.emit {
-        Emit::Asm => text(object::print_code(&hir, &code, sources)),
+        Emit::Asm => Some(text(object::print_code(&hir, &code, sources))),
         Emit::Relocs => {
             let relocs = object::print_relocs(&hir, &code, sources);
-            text(taken(relocs.map_err(unwritable), diags)?)
+            Some(text(taken(relocs.map_err(unwritable), diags)?))
         }
         _ => {
             let object = object::write(&hir, &code, sources, target);
@@ -128,8 +128,8 @@ fn run(
     }
 }
 
-fn text(text: String) -> Option<Output> {
-    Some(Output { bytes: text.into_bytes(), summary: None })
+fn text(text: String) -> Output {
+    Output { bytes: text.into_bytes(), summary: None }
 }
 
 /// The value, or its diagnostics among the others.
@@ -139,11 +139,12 @@ fn taken<T>(result: Result<T, Diags>, diags: &mut Diags) -> Option<T> {
 
 /// What keeps an object from being written is never at one place of the script.
 fn unwritable(sources: &Sources, root: FileId, error: &object::ObjectError) -> Diags {
-    let whole = Span::new(root, 0, sources.file(root).text.find('\n').map_or(0, |end| end as u32));
+    let first_line = sources.file(root).line(1).len();
+    let span = Span::new(root, 0, u32::try_from(first_line).unwrap_or(0));
     let mut diags = Diags::new();
     diags.push(
-        Diagnostic::new(Code::E0506, whole, error.to_string())
-            .label("of an object made from this script"),
+        Diagnostic::new(Code::E0506, span, error.to_string())
+            .label("in an object made from this script"),
     );
     diags
 }

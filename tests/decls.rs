@@ -162,7 +162,8 @@ fn what_a_script_declares_does_not_change_the_library() {
 
 #[test]
 fn a_long_chain_of_declarations_is_followed_to_its_end() {
-    let links: String = (0..20_000).map(|i| format!("const C{i} = C{} + 1;\n", i + 1)).collect();
+    let links = (0..20_000).map(|i| format!("const C{i} = C{} + 1;\n", i + 1));
+    let links = links.collect::<Vec<_>>().concat();
     let decls = collect("chain.ub", &format!("{links}const C20000 = 0;"));
     assert!(
         matches!(decls.values.get("C0"), Some(ValueDecl::Const { value, .. }) if *value == ubpfc::sema::hir::ConstValue::Int(20_000))

@@ -37,7 +37,7 @@ fn text(reader: impl Read, name: &str) -> Result<String, Unreadable> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count();
+        let line = String::from_utf8_lossy(&e.as_bytes()[..valid]).lines().count().max(1);
         (Exit::Input, format!("{name} is not UTF-8: byte {valid}, line {line}; save it as UTF-8"))
     })
 }
@@ -63,7 +63,11 @@ impl Importer for FileImporter {
             Ok(found) => return Ok(found),
             Err(why) => why,
         };
-        let file_name = if path.ends_with(".ub") { path.to_owned() } else { format!("{path}.ub") };
+        let file_name = if Path::new(path).extension().is_some_and(|e| e == "ub") {
+            path.to_owned()
+        } else {
+            format!("{path}.ub")
+        };
         let in_folders = self.folders.iter().map(|folder| folder.join(&file_name));
         in_folders
             .into_iter()

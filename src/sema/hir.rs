@@ -12,6 +12,13 @@
 //! Invariant: where `analyze` gave no error, no [`Ty::Error`] and no [`ExprKind::Error`] is left, every id is in range, and lowering cannot fail
 //! but for the limits of BPF.
 
+mod kernel;
+
+pub use kernel::{
+    KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Mirror, MirrorField, Prototype,
+    PrototypeParam,
+};
+
 use super::types::{IntTy, Ty};
 use crate::source::Span;
 use la_arena::{Arena, Idx};
@@ -119,149 +126,6 @@ pub enum EnumeratorValue {
         /// Whether the target may lack all of them: the value is then -1, which no kernel value equals.
         optional: bool,
     },
-}
-
-/// A mirror of a kernel struct.
-#[derive(Debug)]
-pub struct Mirror {
-    /// Its name, such as `task_struct_user`.
-    pub name: SmolStr,
-    /// The kernel struct, such as `task_struct`.
-    pub kernel: SmolStr,
-    /// Its fields in order.
-    pub fields: Vec<MirrorField>,
-    /// Of the C struct that holds a value of it, in bytes.
-    pub size: u32,
-    /// In bytes.
-    pub align: u32,
-    /// Whether it belongs to the locked library.
-    pub locked: bool,
-    /// The declaration.
-    pub span: Span,
-}
-
-/// A field of a mirror.
-#[derive(Debug)]
-pub struct MirrorField {
-    /// Its name.
-    pub name: SmolStr,
-    /// Its type, which is the ABI.
-    pub ty: Ty,
-    /// In bytes from the start of the C struct that holds a mirror's value.
-    pub offset: u32,
-    /// Whether the target may lack it; it then reads 0.
-    pub optional: bool,
-    /// Where the value comes from: the first alternative whose paths all exist in the target. At least one.
-    pub alternatives: Vec<KExpr>,
-    /// The doc comment.
-    pub doc: Option<String>,
-    /// The declaration.
-    pub span: Span,
-}
-
-/// A value expression over kernel paths: 64-bit arithmetic as in programs. It applies where every path and enumerator in it exists.
-#[derive(Clone, Debug)]
-pub struct KExpr {
-    /// What it is.
-    pub kind: KExprKind,
-    /// How its value is to be understood: of an arithmetic expression its [`Ty::Int`]; of a path its leaf's type.
-    pub ty: Ty,
-    /// Where it is written.
-    pub span: Span,
-}
-
-/// The kinds of [`KExpr`].
-#[derive(Clone, Debug)]
-pub enum KExprKind {
-    /// What a path leads to.
-    Path(KPath),
-    /// A number.
-    Const(u64),
-    /// The target's value of an enumerator of a kernel enum.
-    Enumerator {
-        /// The kernel enum.
-        enum_name: SmolStr,
-        /// The enumerator.
-        name: SmolStr,
-    },
-    /// An operator.
-    Unary(UnOp, Box<KExpr>),
-    /// An operator.
-    Binary(BinOp, Box<KExpr>, Box<KExpr>),
-    /// The value, cut to this type and extended again.
-    Convert(IntTy, Box<KExpr>),
-}
-
-/// A path from a kernel object to a value in it or reached from it: `thread_pid->numbers[thread_pid->level].nr`.
-#[derive(Clone, Debug)]
-pub struct KPath {
-    /// The ways from object to object; at least one. Each but the last ends in a pointer or an array that the next goes on from.
-    pub hops: Vec<KHop>,
-    /// What the last hop leads to.
-    pub leaf: KLeaf,
-    /// Where it is written.
-    pub span: Span,
-}
-
-/// One CO-RE access: from the start of a kernel struct to a member in it, through embedded structs and constant indices.
-#[derive(Clone, Debug)]
-pub struct KHop {
-    /// The kernel struct at whose start it begins.
-    pub root: SmolStr,
-    /// The way, at least one step; the first is a member.
-    pub steps: Vec<KStep>,
-    /// How to go on to the next hop; `Leaf` in the last one and only there.
-    pub then: KThen,
-    /// Where it is written.
-    pub span: Span,
-}
-
-/// A step inside one kernel object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KStep {
-    /// A member, found through anonymous structs and unions.
-    Member(SmolStr),
-    /// An array element.
-    Index(u32),
-}
-
-/// What follows a hop.
-#[derive(Clone, Debug)]
-pub enum KThen {
-    /// Nothing.
-    Leaf,
-    /// What it leads to is a pointer: load it, the next hop starts there.
-    Deref,
-    /// What it leads to is an array of structs `elem`: the next hop starts at the element of that index, by the target's element size. An index at or beyond
-    /// `len`, where the array's length is known, reads 0.
-    Element {
-        /// The kernel struct that the elements are.
-        elem: SmolStr,
-        /// Which element.
-        index: Box<KExpr>,
-    },
-}
-
-/// What the kernel keeps at the end of a path, as far as is known at compile time. It chooses the instructions that stock loaders patch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KLeaf {
-    /// An integer or bool.
-    Int(IntTy),
-    /// A bitfield of this declared width in a word of that type.
-    Bits {
-        /// In bits.
-        width: u8,
-        /// The type it is declared with.
-        word: IntTy,
-    },
-    /// A pointer; with the kernel struct it points to, where that is known.
-    Ptr(Option<SmolStr>),
-    /// `len` bytes of text.
-    Chars(u32),
-    /// An array of `len` integers.
-    Ints(IntTy, u32),
-    /// An embedded struct: the path's value is its address.
-    Struct(SmolStr),
 }
 
 /// A map.
@@ -702,43 +566,6 @@ pub struct ArgPlace {
     pub prototypes: Vec<PrototypeId>,
     /// The index of the argument, from 0; where there is none the argument reads as 0.
     pub index: Option<u32>,
-}
-
-/// What a kernel passes to a raw tracepoint: one of the forms that kernels are known to have.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Prototype {
-    /// The event without its category.
-    pub event: SmolStr,
-    /// The arguments, the leading `void *__data` not counted.
-    pub params: Vec<PrototypeParam>,
-}
-
-/// An argument in a [`Prototype`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PrototypeParam {
-    /// Its name.
-    pub name: SmolStr,
-    /// Its type.
-    pub ty: KParamTy,
-}
-
-/// A kernel type as far as CO-RE's type compatibility looks at it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KParamTy {
-    /// An integer or bool.
-    Int(IntTy),
-    /// An enum of that name.
-    Enum(SmolStr),
-    /// A struct of that name.
-    Struct(SmolStr),
-    /// A union of that name.
-    Union(SmolStr),
-    /// `void`, only as a pointer's target.
-    Void,
-    /// A pointer.
-    Ptr(Box<KParamTy>),
-    /// A function, only as a pointer's target.
-    Func,
 }
 
 /// Builtin values.

@@ -41,7 +41,7 @@ fn compile_module(module: Module, cpu: Cpu) -> Function {
 
 fn show(insns: &[Insn]) -> String {
     let texts = ubpfc::isa::print::instructions(insns);
-    texts.map(|(at, text)| format!("{at:4}: {text}\n")).collect()
+    texts.map(|(at, text)| format!("{at:4}: {text}\n")).collect::<Vec<_>>().concat()
 }
 
 /// One that any kernel runs: it fetches nothing and calls nothing.

@@ -5,7 +5,7 @@ use ubpfc::isa::code::Code;
 use ubpfc::sema::hir::Hir;
 use ubpfc::source::{Origin, Sources};
 use ubpfc::target::{Cpu, Endian, Target};
-use ubpfc::{lower, object, sema, uapi};
+use ubpfc::{lower, object, sema};
 
 /// A script that was analyzed.
 #[derive(Debug)]
