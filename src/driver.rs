@@ -115,7 +115,10 @@ fn run(
     let code = taken(lower::emit(module, &hir, target), diags)?;
     let unwritable = |error| unwritable(sources, root, &error);
     match options.emit {
-        Emit::Asm => Some(text(object::print_code(&hir, &code, sources))),
+        Emit::Asm => {
+            let listing = object::print_code(&hir, &code, sources, target);
+            Some(text(taken(listing.map_err(unwritable), diags)?))
+        }
         Emit::Relocs => {
             let relocs = object::print_relocs(&hir, &code, sources);
             Some(text(taken(relocs.map_err(unwritable), diags)?))

@@ -1,48 +1,15 @@
 //! The whole front end on files: HIR and diagnostics as snapshots beside their inputs.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests read their inputs, and fail by panicking"
-)]
-
+use super::{analyze, shown, snapshots};
 use std::path::Path;
-use ubpfc::diag::{Code, Diags, Format, Severity, render};
+use ubpfc::diag::{Code, Severity};
 use ubpfc::sema;
-use ubpfc::sema::hir::Hir;
-use ubpfc::sema::imports::Library;
-use ubpfc::source::{Origin, Sources};
-
-fn analyze(name: &str, text: &str) -> (Sources, Hir, Diags) {
-    let mut sources = Sources::new();
-    let root = sources.add(name, text, Origin::User);
-    let (hir, diags) = sema::analyze(&mut sources, root, &mut Library);
-    (sources, hir, diags)
-}
-
-/// Compares what `print` makes of every file with `NAME.KIND.snap` beside it.
-fn snapshots(glob: &str, kind: &str, print: impl Fn(&str, &str) -> String) {
-    insta::glob!("../testdata", glob, |path| {
-        let text = std::fs::read_to_string(path).unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path(path.parent().unwrap());
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        settings.remove_input_file();
-        settings.remove_snapshot_suffix();
-        let printed = print(name, &text);
-        settings.bind(|| insta::assert_snapshot!(format!("{name}.{kind}"), printed));
-    });
-}
-
-const HUMAN: Format = Format::Human { colour: false };
 
 #[test]
 fn hir() {
     snapshots("hir/*.ub", "hir", |name, text| {
         let (sources, hir, diags) = analyze(name, text);
-        assert!(!diags.has_errors(), "{}", render(&sources, &diags, HUMAN));
+        assert!(!diags.has_errors(), "{}", shown(&sources, &diags));
         sema::print(&hir)
     });
 }
@@ -53,7 +20,7 @@ fn errors() {
         let (sources, _, diags) = analyze(name, text);
         let code = name.split('-').next().unwrap();
         let shows = diags.sorted().iter().any(|d| d.code.as_str() == code);
-        let shown = render(&sources, &diags, HUMAN);
+        let shown = shown(&sources, &diags);
         assert!(shows, "{name} does not show {code}:\n{shown}");
         shown
     });
@@ -86,7 +53,7 @@ fn a_chain_of_maps_that_are_read_before_they_are_written_is_followed_to_its_end(
     let links: Vec<String> = (0..30).map(|i| format!("@m{i} = @m{};", i + 1)).collect();
     let links = links.concat();
     let (sources, hir, diags) = analyze("chain.ub", &format!("begin {{ {links} @m30 = nsecs; }}"));
-    assert!(!diags.has_errors(), "{}", render(&sources, &diags, HUMAN));
+    assert!(!diags.has_errors(), "{}", shown(&sources, &diags));
     assert!(sema::print(&hir).contains("map @m0: u64"));
 }
 
