@@ -13,6 +13,7 @@ mod tools;
 
 use ubpfc::object::{print_code, print_relocs};
 use ubpfc::target::Endian;
+use ubpfc::target::Target;
 
 #[test]
 fn the_same_script_gives_the_same_bytes() {
