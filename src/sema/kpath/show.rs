@@ -49,6 +49,7 @@ fn leaf(leaf: &KLeaf) -> String {
     match leaf {
         KLeaf::Int(int) => show::int(*int),
         KLeaf::Bits { width, word } => format!("{}:{width}", show::int(*word)),
+        KLeaf::Enum(name, _) => format!("enum {name}"),
         KLeaf::Ptr(None) => "void *".to_owned(),
         KLeaf::Ptr(Some(name)) => format!("struct {name} *"),
         KLeaf::Chars(len) => format!("char[{len}]"),
