@@ -35,6 +35,7 @@ struct task_struct 256
  120 s16 grown
  124 u32 was_unsigned
  128 enum:colour coloured
+ 132 u32 cut
 struct inner 16
  0 u8 tag
  8 u64 deep
@@ -81,6 +82,7 @@ struct task_struct 512
  432 s64 grown
  440 s64 was_unsigned
  448 enum:colour coloured
+ 456 u64 cut
 struct inner 32
  3 u8 tag
  24 u64 deep
@@ -136,6 +138,7 @@ fn people(image: &mut KernelImage) -> [u64; 2] {
         ("in_iowait", 1),
         ("nice_bits", (-5_i64).cast_unsigned()),
         ("small", 40_000),
+        ("cut", (1 << 32) + 42),
         ("negative", (-2_i64).cast_unsigned()),
         ("shrunk", (-300_i64).cast_unsigned()),
         ("grown", (-301_i64).cast_unsigned()),

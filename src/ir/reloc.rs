@@ -24,6 +24,13 @@ pub struct Access {
     pub leaf: LocalTy,
 }
 
+impl Access {
+    /// Whether it leads to an array's element.
+    pub fn is_element(&self) -> bool {
+        matches!(self.steps.last(), Some(KStep::Index(_)))
+    }
+}
+
 /// A local type: what the compiler takes a kernel member for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LocalTy {

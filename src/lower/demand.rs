@@ -4,7 +4,7 @@
 //! extensions that nobody looks at, and compares 32 bits where that decides the same.
 
 use crate::ir::cfg::{Cfg, ix};
-use crate::ir::{BinOp, CmpOp, Cond, Func, Inst, Op, Term, ValueId};
+use crate::ir::{BinOp, CmpOp, Cond, Func, Inst, Off, Op, Term, ValueId};
 
 /// Where a value lies: it is below 2^`unsigned`, and -2^(`signed`-1) to below 2^(`signed`-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub(super) fn range(op: &Op, known: &[Range]) -> Range {
     let of = |v: &ValueId| known[ix(*v)];
     match op {
         Op::Const(number) => Range::of(*number),
+        // Loaders widen it where the target's field is wider; signed fields they do not.
+        Op::Load { signed: false, off: Off::Core(_), .. } => Range::ANY,
         Op::Load { width, signed, .. } => {
             let bits = u8::try_from(width.bytes() * 8).expect("at most 64");
             if *signed { Range::signed(bits) } else { Range::below(bits) }

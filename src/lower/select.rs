@@ -431,8 +431,10 @@ impl Select<'_> {
         if extends && !one {
             self.shift_pair(dst, bits, true);
         }
-        let home = Home { reg: dst, exact: extends || !signed, zext: !extends && bits == 32 };
-        self.alias(result, home);
+        // Loaders widen an unsigned one where the target's field is wider.
+        let widened = !signed && matches!(off, Off::Core(_));
+        let zext = !extends && !widened && bits == 32;
+        self.alias(result, Home { reg: dst, exact: extends || !signed, zext });
     }
 
     /// A comparison whose right operand may be an immediate.

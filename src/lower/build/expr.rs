@@ -236,7 +236,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// The low bits of a value, extended.
-    fn extended(&mut self, value: ValueId, IntTy { bits, signed }: IntTy) -> ValueId {
+    pub(super) fn extended(&mut self, value: ValueId, IntTy { bits, signed }: IntTy) -> ValueId {
         let op = Op::Ext { value, bits, signed };
         self.f.remembered(Fact::Ext(value, bits, signed), |f| f.value(op))
     }

@@ -239,12 +239,13 @@ impl Program<'_, '_> {
         KernelPtr { check: false, ..object }
     }
 
-    /// One load, which loaders patch.
+    /// One load, which loaders patch. They widen it where the target's unsigned field is wider, and its low bits are the value.
     fn load_direct(&mut self, hop: &KHop, leaf: LocalTy, base: ValueId, int: IntTy) -> ValueId {
         let width = Width::from_bytes(int.size()).unwrap_or(Width::D);
         let signed = int.signed && width != Width::D;
         let off = Off::Core(self.access(hop, leaf));
-        self.f.value(Op::Load { width, signed, addr: base, off, space: Space::Kernel })
+        let value = self.f.value(Op::Load { width, signed, addr: base, off, space: Space::Kernel });
+        if int.signed || width == Width::D { value } else { self.extended(value, int) }
     }
 
     /// A field of any width and place: the target's load unit, read as wide as it is, then cut to the field.
@@ -287,10 +288,17 @@ impl Program<'_, '_> {
         self.cut_bits(access, unit, signed)
     }
 
-    /// The field in its load unit.
+    /// The field in its load unit. Of an array's element, which is its whole unit, loaders tell the size only.
     fn cut_bits(&mut self, access: AccessId, unit: ValueId, signed: bool) -> ValueId {
-        let left = self.ask(access, FieldQuestion::LshiftU64);
-        let right = self.ask(access, FieldQuestion::RshiftU64);
+        let (left, right) = if self.unit.accesses.get(access).is_element() {
+            let size = self.ask(access, FieldQuestion::ByteSize);
+            let bits = self.f.bin_number(BinOp::Mul, size, 8);
+            let all = self.f.number(64);
+            let unused = self.f.bin(BinOp::Sub, all, bits);
+            (unused, unused)
+        } else {
+            (self.ask(access, FieldQuestion::LshiftU64), self.ask(access, FieldQuestion::RshiftU64))
+        };
         let top = self.f.bin(BinOp::Shl, unit, left);
         self.f.bin(if signed { BinOp::ShrS } else { BinOp::ShrU }, top, right)
     }
