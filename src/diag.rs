@@ -167,6 +167,11 @@ impl Diags {
         }
     }
 
+    /// Drops all of a code.
+    pub fn forget(&mut self, code: Code) {
+        self.list.retain(|d| d.code != code);
+    }
+
     /// Adds all of another stage's.
     pub fn extend(&mut self, other: Diags) {
         for diagnostic in other.list {

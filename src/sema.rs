@@ -16,6 +16,7 @@ pub mod imports;
 pub mod join;
 pub mod kpath;
 pub mod layout;
+mod left_out;
 pub mod maps;
 mod print;
 mod probe;
@@ -31,7 +32,7 @@ pub mod unbuilt;
 pub use imports::Importer;
 pub use print::print;
 
-use crate::diag::Diags;
+use crate::diag::{Code, Diags};
 use crate::source::{FileId, Sources};
 use hir::Hir;
 
@@ -43,5 +44,9 @@ pub fn analyze(sources: &mut Sources, root: FileId, importer: &mut dyn Importer)
     let (decls, findings) = decls::collect(sources, &files);
     diags.extend(findings);
     let hir = programs::analyze(sources, decls, &files, &mut diags);
+    if diags.has_errors() {
+        // What seems unused may be used where the errors are.
+        diags.forget(Code::W1003);
+    }
     (hir, diags)
 }

@@ -23,6 +23,7 @@ use super::hir::{
     Arg, Class, ClassLevel, Culprit, EnumId, Expr, ExprKind, Hir, Local, LocalId, MirrorId, Output,
     OutputId, OutputKind, ParamId,
 };
+use super::left_out::LeftOut;
 use super::maps::Maps;
 use super::types::{Pointee, Ty};
 use crate::diag::{Code, Diagnostic, Diags};
@@ -53,6 +54,8 @@ pub(super) struct Pass<'a> {
     pub runner_only: IndexMap<&'static str, Span, FxBuildHasher>,
     /// Parameters that are used.
     pub used_params: FxHashSet<ParamId>,
+    /// What is in the statements that are not analyzed.
+    pub left_out: LeftOut,
 }
 
 /// What `args` gives in a probe.

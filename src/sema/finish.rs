@@ -5,6 +5,7 @@
 
 use super::decls::{Decls, MapDecl};
 use super::hir::{Agg, Map, MapKind, MapValue};
+use super::left_out::LeftOut;
 use super::maps::{MapInfo, Maps, buckets};
 use super::types::Ty;
 use crate::diag::{Code, Diagnostic, Diags};
@@ -33,10 +34,18 @@ fn facts(kind: MapKind) -> &'static Kind {
 }
 
 /// The maps in the order of their first mention, and what is wrong with them as a whole.
-pub(super) fn finish(maps: &Maps, decls: &Decls, sources: &Sources) -> (Arena<Map>, Diags) {
+pub(super) fn finish(
+    maps: &Maps,
+    decls: &Decls,
+    sources: &Sources,
+    left_out: &LeftOut,
+) -> (Arena<Map>, Diags) {
     let mut diags = Diags::new();
     let mut finished = Arena::new();
     for (name, info) in maps.iter() {
+        if info.value.is_none() && !info.written && !left_out.mention(&format!("@{name}")) {
+            diags.push(never_written(name, info));
+        }
         finished.alloc(map(name, info, decls, sources, &mut diags));
     }
     for (name, decl) in &decls.maps {
@@ -56,9 +65,6 @@ fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mu
     let value = info.value.as_ref().map_or(MapValue::Plain(Ty::Error), |(slot, _)| {
         slot.agg().map_or_else(|| MapValue::Plain(slot.ty()), MapValue::Agg)
     });
-    if info.value.is_none() && !info.written {
-        diags.push(never_written(name, info));
-    }
     let span = info.decl.as_ref().map_or(info.first, |d| d.span);
     let (kind, max_entries) = match &info.decl {
         Some(decl) => {

@@ -95,9 +95,41 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
         What::Interval => interval(kind, spec, rest),
         What::Unbuilt => {
             let name = kind.names.first().copied().unwrap_or_default();
-            Err(Box::new(unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span)))
+            let diagnostic = unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span);
+            Err(Box::new(instead(diagnostic, name, spec)))
         }
     }
+}
+
+/// What to attach to instead of a kind of probe that is not built.
+fn instead(diagnostic: Diagnostic, kind: &str, spec: &ProbeSpec) -> Diagnostic {
+    if diagnostic.help.is_some() {
+        return diagnostic;
+    }
+    let event: Vec<&str> = spec.parts.iter().skip(1).map(|p| p.name.as_str()).collect();
+    let (category, event) = match (kind, event.as_slice()) {
+        ("tracepoint" | "rawtracepoint", [category, event]) => (*category, *event),
+        ("rawtracepoint", [event]) => ("", *event),
+        _ => {
+            let built = KINDS.iter().filter(|k| !matches!(k.what, What::Unbuilt));
+            return diagnostic.help(format!("there are {}", show::list(built.map(|k| k.usage), 8)));
+        }
+    };
+    for (prefix, when) in [("sys_enter", "enter"), ("sys_exit", "exit")] {
+        if let Some(rest) = event.strip_prefix(prefix) {
+            let name = rest.strip_prefix('_').unwrap_or("*");
+            return diagnostic.write(spec.span, format!("syscall:{name}:{when}"));
+        }
+    }
+    if let Some(area) = declared_in_library(event) {
+        return diagnostic
+            .note(format!("the library's `{area}` has it"))
+            .write(spec.span, format!("user:{event}"));
+    }
+    let source = if category.is_empty() { "CATEGORY" } else { category };
+    diagnostic.help(format!(
+        "bind a tracepoint of your own to it: `tracepoint user:NAME(…) = tracepoint {source}:{event};`"
+    ))
 }
 
 fn usage(diagnostic: Diagnostic, kind: &Kind) -> Box<Diagnostic> {

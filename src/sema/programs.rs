@@ -8,6 +8,7 @@ use super::decls::Decls;
 use super::finish;
 use super::hir::{Hir, Map, Output, ParamId, Program, Stmt};
 use super::imports::LoadedFile;
+use super::left_out::LeftOut;
 use super::maps::Maps;
 use super::probe::{self, Place};
 use crate::diag::{Code, Diagnostic, Diags};
@@ -28,6 +29,7 @@ struct Walk {
     diags: Diags,
     runner_only: IndexMap<&'static str, Span, FxBuildHasher>,
     used_params: FxHashSet<ParamId>,
+    left_out: LeftOut,
 }
 
 /// The HIR of all probes.
@@ -38,18 +40,22 @@ pub(super) fn analyze(
     diags: &mut Diags,
 ) -> Hir {
     let probes = places(&decls, files, diags);
+    let mut left_out = LeftOut::default();
+    for file in files {
+        left_out.add_items(sources, &file.parsed.file);
+    }
     let mut maps = Maps::default();
     for _ in 0..MAX_WALKS {
         maps.changed = false;
-        let _ = walk(sources, &decls, &probes, &mut maps, true);
+        let _ = walk(sources, &decls, &probes, &mut maps, LeftOut::default(), true);
         if !maps.changed {
             break;
         }
     }
     maps.frozen = true;
-    let walk = walk(sources, &decls, &probes, &mut maps, false);
+    let walk = walk(sources, &decls, &probes, &mut maps, left_out, false);
     diags.extend(walk.diags);
-    let (finished, findings) = finish::finish(&maps, &decls, sources);
+    let (finished, findings) = finish::finish(&maps, &decls, sources, &walk.left_out);
     diags.extend(findings);
     if !diags.has_errors() {
         tell_runner(&walk.runner_only, diags);
@@ -119,6 +125,7 @@ fn walk(
     decls: &Decls,
     probes: &[(&Probe, Span, Place)],
     maps: &mut Maps,
+    left_out: LeftOut,
     inferring: bool,
 ) -> Walk {
     let mut pass = Pass {
@@ -131,6 +138,7 @@ fn walk(
         inferring,
         runner_only: IndexMap::default(),
         used_params: FxHashSet::default(),
+        left_out,
     };
     let programs =
         probes.iter().map(|(probe, span, place)| program(&mut pass, probe, *span, place)).collect();
@@ -140,6 +148,7 @@ fn walk(
         diags: pass.diags,
         runner_only: pass.runner_only,
         used_params: pass.used_params,
+        left_out: pass.left_out,
     }
 }
 

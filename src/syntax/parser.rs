@@ -189,6 +189,15 @@ fn context_help(tokens: &[Token], at: usize, wanted: &str) -> Option<&'static st
         T::Assign if before(2) == Some(T::For) || before(3) == Some(T::For) => {
             Some("a loop is written `for $i : 0..10 { … }`")
         }
+        _ if at == 1 && kind(0) == Some(T::Spec) => {
+            Some("a script is made of declarations and of probes such as `user:sched_switch { … }`")
+        }
+        T::LBrace if before(1) == Some(T::Ident) => {
+            Some("a struct is written `(struct name){ .member = value, … }`")
+        }
+        found if found.is_type_word() && before(1) == Some(T::Let) => {
+            Some("the type stands after the name: `let $x: type = value;`")
+        }
         T::Ident if before(1) == Some(T::Let) => Some("the names of variables start with `$`"),
         found if found.is_type_word() && wanted == "a statement" => {
             Some("a variable is declared `let $x: type;`, or by assigning to it")

@@ -37,6 +37,9 @@ impl Body<'_, '_> {
             self.report(diagnostic);
             return None;
         }
+        if self.pass.left_out.mention(&callee.name) {
+            return None;
+        }
         let mut diagnostic = Diagnostic::new(
             Code::E0122,
             callee.span,

@@ -326,7 +326,7 @@ impl Body<'_, '_> {
                 return self.no_mirror(&pointer, &kernel);
             }
             Ty::Ptr(Pointee::UserStr | Pointee::User(_)) => {
-                unbuilt::unbuilt("reading user memory through `*`", span)
+                unbuilt::unbuilt("reading memory through `*`", span)
             }
             _ => Diagnostic::new(
                 Code::E0220,

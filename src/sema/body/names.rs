@@ -138,6 +138,12 @@ impl Body<'_, '_> {
     }
 
     pub(super) fn unknown_local(&mut self, name: &Name, span: Span) -> Expr {
+        if self.pass.left_out.mention(&format!("${name}")) {
+            return error(span);
+        }
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            return self.fail(unbuilt::unbuilt("an argument of the command line", span));
+        }
         let mut diagnostic =
             Diagnostic::new(Code::E0121, span, format!("unknown variable `${name}`"))
                 .label("not assigned before");
@@ -148,6 +154,8 @@ impl Body<'_, '_> {
         } else if let Some(near) = self.nearest(name, self.vars.names()) {
             diagnostic =
                 diagnostic.fix(format!("did you mean `${near}`?"), span, format!("${near}"));
+        } else {
+            diagnostic = diagnostic.help(format!("give it a value first: `${name} = …;`"));
         }
         self.fail(diagnostic)
     }

@@ -61,13 +61,13 @@ impl Body<'_, '_> {
                 self.for_range(var, start, end, body, span, out);
             }
             ast::StmtKind::ForMap { map, .. } => {
-                self.report(unbuilt::unbuilt("`for` over a map", map.span));
+                self.unbuilt("`for` over a map", map.span, span);
             }
             ast::StmtKind::While { cond, .. } => {
-                self.report(unbuilt::unbuilt("`while`", cond.span));
+                self.unbuilt("`while`", cond.span, span);
             }
             ast::StmtKind::Unroll { count, .. } => {
-                self.report(unbuilt::unbuilt("`unroll`", count.span));
+                self.unbuilt("`unroll`", count.span, span);
             }
             ast::StmtKind::Break => self.jump(StmtKind::Break, "break", span, out),
             ast::StmtKind::Continue => self.jump(StmtKind::Continue, "continue", span, out),
@@ -84,8 +84,13 @@ impl Body<'_, '_> {
             }
             ast::StmtKind::Emit(value) => self.emit(value, span, out),
             ast::StmtKind::Block(block) => out.append(&mut self.block(block)),
-            ast::StmtKind::Error => {}
+            ast::StmtKind::Error => self.pass.left_out.add(self.pass.sources, span),
         }
+    }
+
+    fn unbuilt(&mut self, construct: &str, at: Span, stmt: Span) {
+        self.report(unbuilt::unbuilt(construct, at));
+        self.pass.left_out.add(self.pass.sources, stmt);
     }
 
     fn jump(&mut self, kind: StmtKind, word: &str, span: Span, out: &mut Vec<Stmt>) {
