@@ -8,6 +8,7 @@
 
 mod asm;
 mod decls;
+mod docs;
 mod lower;
 mod sema;
 mod syntax;
