@@ -8,7 +8,7 @@ use super::{analyze, shown};
 fn scripts(page: &str) -> Vec<(String, String)> {
     let mut scripts: Vec<(String, String)> = Vec::new();
     for line in page.lines().filter_map(|line| line.strip_prefix("    ")) {
-        if let Some(name) = line.strip_prefix("// ").filter(|name| name.ends_with(".ub")) {
+        if let Some(name) = line.strip_prefix("// ").and_then(|name| name.strip_suffix(".ub")) {
             scripts.push((name.to_owned(), String::new()));
         } else {
             let (_, text) = scripts.last_mut().expect("a script begins with its name");

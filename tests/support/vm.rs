@@ -366,8 +366,9 @@ impl Machine {
         0
     }
 
+    /// Whether that is kernel memory, of which the stack is a part.
     fn kernel(&self, addr: u64, size: usize) -> bool {
-        covers(&self.image, addr, size)
+        self.frames.iter().chain([&self.image]).any(|r| covers(r, addr, size))
     }
 
     fn readable(&self, addr: u64, size: usize) -> bool {

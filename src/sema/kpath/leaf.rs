@@ -78,6 +78,8 @@ impl Lower<'_> {
         want: Want,
     ) -> Option<(KLeaf, Ty)> {
         let found = match want {
+            // Operands have 64 bits, and so do addresses.
+            Want::Number(_) if matches!(known, KnownLeaf::Ptr(_)) => Some(KLeaf::Ptr(None)),
             Want::Number(likely) => number_leaf(&known, likely, None),
             Want::Field => match self.field.ty {
                 Ty::Error => return None,
