@@ -191,6 +191,18 @@ impl<'h> Unit<'h> {
         }
     }
 
+    fn too_much_work(&mut self, span: Span, work: u64) {
+        let message = "this loop is too long for the kernel's verifier";
+        let label =
+            format!("every round counted, at least {work} instructions of {}", stmt::MAX_WORK);
+        self.diags.push(
+            Diagnostic::new(Code::E0502, span, message)
+                .label(label)
+                .note("the verifier follows every round that there can be")
+                .help("make fewer rounds or do less in them; of nested loops, all rounds count"),
+        );
+    }
+
     fn too_large(&mut self, span: Span, size: u32) {
         let message = format!("a value of {size} bytes does not fit the stack");
         let label = format!("BPF programs have {MAX_STACK} bytes of stack");

@@ -99,6 +99,8 @@ pub(super) struct FuncBuilder {
     env: Env,
     /// The source that instructions come from.
     pub(super) span: Span,
+    /// How many instructions the kernel's verifier goes through at least, every round of a loop counted.
+    pub(super) work: u64,
 }
 
 impl FuncBuilder {
@@ -107,7 +109,7 @@ impl FuncBuilder {
         let mut blocks = Arena::new();
         let entry = new_block(&mut blocks, span);
         let func = Func { name, values: Arena::new(), blocks, slots: Arena::new(), entry };
-        FuncBuilder { func, current: Some(entry), env: Env::default(), span }
+        FuncBuilder { func, current: Some(entry), env: Env::default(), span, work: 0 }
     }
 
     /// The function, which ends here by returning 0 if it gets here.
@@ -372,6 +374,7 @@ impl FuncBuilder {
 
     fn push(&mut self, result: Option<ValueId>, op: Op) {
         if let Some(block) = self.current {
+            self.work = self.work.saturating_add(work(&op));
             self.func.blocks[block].insts.push(Inst { result, op, span: self.span });
         }
     }
@@ -394,4 +397,13 @@ fn new_block(blocks: &mut Arena<Block>, span: Span) -> BlockId {
 /// A target that is set when the join it belongs to is entered; the first block, which nothing jumps to, stands for it.
 fn nowhere() -> Target {
     Target { block: BlockId::from_raw(0.into()), args: Vec::new() }
+}
+
+/// The instructions that an operation becomes, whatever is optimised: values that are only computed may vanish.
+fn work(op: &Op) -> u64 {
+    match op {
+        Op::Call(_, args) => 1 + args.len() as u64,
+        Op::Store { .. } | Op::AtomicAdd { .. } => 1,
+        _ => 0,
+    }
 }

@@ -7,6 +7,12 @@ use crate::ir::{BinOp, CmpOp, Cond};
 use crate::sema::hir::{Expr, ExprKind, LocalId, Stmt, StmtKind};
 use std::collections::BTreeSet;
 
+/// What the kernel's verifier goes through at most (v6.12 include/linux/bpf.h: `BPF_COMPLEXITY_LIMIT_INSNS`).
+pub(super) const MAX_WORK: u64 = 1_000_000;
+
+/// The instructions of a round beside its body: the comparison, the step and the jump.
+const LOOP_WORK: u64 = 3;
+
 impl<'h> Program<'_, 'h> {
     /// Statements in order, up to the first that the program does not get past.
     pub(super) fn stmts(&mut self, stmts: &'h [Stmt]) {
@@ -92,6 +98,7 @@ impl<'h> Program<'_, 'h> {
     ) {
         let constant = |expr: &Expr| matches!(expr.kind, ExprKind::Int(_));
         let bounded = constant(start) && constant(end);
+        let bounds = start.span.to(end.span);
         let first = self.scalar(start);
         let end = self.scalar(end);
         let zero = self.f.number(0);
@@ -102,6 +109,7 @@ impl<'h> Program<'_, 'h> {
         let (header, params) = self.f.begin_loop(&[from], &assigned);
         let counter = params[0];
         self.loops.push(Loop::default());
+        let before = self.f.work;
         let value = if bounded {
             counter
         } else {
@@ -116,6 +124,11 @@ impl<'h> Program<'_, 'h> {
         self.f.remember(Fact::Local(var), value);
         self.stmts(body);
         let this = self.loops.pop().unwrap_or_default();
+        let round = self.f.work - before + LOOP_WORK;
+        self.f.work = before.saturating_add(round.saturating_mul(limit.into()));
+        if self.loops.is_empty() && self.f.work > MAX_WORK {
+            self.unit.too_much_work(bounds, self.f.work);
+        }
         let mut next = this.next;
         self.f.jump(&mut next, Vec::new());
         self.f.enter(next);
