@@ -184,6 +184,11 @@ impl Diags {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// Whether any of them has that code.
+    pub fn contain(&self, code: Code) -> bool {
+        self.list.iter().any(|d| d.code == code)
+    }
+
     /// Whether more would not be kept, so that nobody need look for what to say.
     pub fn is_full(&self) -> bool {
         self.list.len() >= MAX_DIAGNOSTICS

@@ -95,10 +95,11 @@ fn places<'f>(
                     place.name = unique(&place.name, &mut taken);
                     found.push((probe, spec.span, place));
                 }
-                // A declaration that was refused has its own diagnostic.
+                // A declaration that was refused has its own diagnostic, and so has an import that was not found.
                 Err(unknown)
                     if unknown.code == Code::E0422
-                        && spec.parts.get(1).is_some_and(|n| declared.contains(&n.name)) => {}
+                        && (diags.contain(Code::E0103)
+                            || spec.parts.get(1).is_some_and(|n| declared.contains(&n.name))) => {}
                 Err(diagnostic) => diags.push(*diagnostic),
             }
         }

@@ -102,6 +102,10 @@ impl Lexer<'_> {
         let closer = if open.token.kind == T::LParen { ")" } else { "]" };
         let message = format!("this `{}` is never closed", self.scan.slice(open.token));
         let before = self.last_end();
+        if self.scan.unclosed_literal == Some(before) {
+            // The literal that has no end has taken the bracket.
+            return self.put_closer();
+        }
         self.scan.fault(
             Diagnostic::new(Code::E0007, self.scan.span(open.token), message)
                 .secondary(self.scan.span(at), format!("expected `{closer}` before this"))
