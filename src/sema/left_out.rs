@@ -4,11 +4,11 @@
 //! declared or assigned must not be told to be missing.
 
 use crate::source::{Sources, Span};
-use crate::syntax::ast::{File, ItemKind};
+use crate::syntax::ast::{FieldDecl, File, ItemKind, TypeExprKind};
 use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
-/// The names in what was left out: `$x`, `@m`, and functions.
+/// The names in what was left out: `$x`, `@m`, functions, and `struct.` for a struct with a member that could not be understood.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeftOut {
     names: FxHashSet<SmolStr>,
@@ -22,6 +22,12 @@ impl LeftOut {
                 ItemKind::Error => self.add(sources, item.span),
                 ItemKind::Fn(decl) => {
                     self.names.insert(decl.name.name.clone());
+                }
+                ItemKind::Struct(decl) => {
+                    let broken = |f: &FieldDecl| matches!(f.ty.kind, TypeExprKind::Error);
+                    if decl.fields.iter().any(broken) {
+                        self.names.insert(format!("{}.", decl.name.name).into());
+                    }
                 }
                 _ => {}
             }

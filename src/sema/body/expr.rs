@@ -174,6 +174,9 @@ impl Body<'_, '_> {
         let fields: Vec<&str> = mirror.fields.iter().map(|f| f.name.as_str()).collect();
         let owner = mirror.name.clone();
         let declared = mirror.span;
+        if self.pass.left_out.mention(&format!("{owner}.")) {
+            return error(name.span);
+        }
         let diagnostic = self
             .unknown_member(&owner, &fields, name)
             .secondary(self.head(declared), "the mirror is declared here")
@@ -198,6 +201,9 @@ impl Body<'_, '_> {
         let found = (0..).zip(&decl.fields).find(|(_, f)| f.name == name.name);
         if let Some((index, field)) = found {
             return member(base, index, field.ty.clone(), span);
+        }
+        if self.pass.left_out.mention(&format!("{}.", decl.name)) {
+            return error(span);
         }
         let fields: Vec<&str> = decl.fields.iter().map(|f| f.name.as_str()).collect();
         let diagnostic = self
