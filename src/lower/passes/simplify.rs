@@ -3,6 +3,7 @@
 //! In: a function. Out: the same with numbers computed, numbers on the right, strength reduced and addresses folded into accesses. An operation
 //! looks through another only where that has no other use: a bounds check may hang on the other, and the kernel's verifier would not see the connection.
 
+mod bytes;
 mod rules;
 
 use super::super::demand::{self, Range};
@@ -47,11 +48,6 @@ struct Simplify<'a> {
 
 impl<'a> Simplify<'a> {
     fn new(func: &'a mut Func, cfg: &Cfg) -> Simplify<'a> {
-        let mut uses = vec![0; func.values.len()];
-        for block in cfg.order.iter().map(|b| &func.blocks[*b]) {
-            block.insts.iter().for_each(|i| i.op.each_use(|v| uses[ix(v)] += 1));
-            block.term.each_use(|v| uses[ix(v)] += 1);
-        }
         Simplify {
             ops: vec![None; func.values.len()],
             ranges: demand::ranges(func, cfg),
@@ -59,7 +55,7 @@ impl<'a> Simplify<'a> {
             span: func.blocks[func.entry].term_span,
             out: Vec::new(),
             changed: false,
-            uses,
+            uses: demand::uses(func, cfg),
             func,
         }
     }
