@@ -6,6 +6,7 @@
 mod cse;
 mod dce;
 mod flow;
+mod known;
 mod params;
 mod simplify;
 
@@ -18,8 +19,9 @@ use crate::ir::verify::{Env, verify};
 type Pass = fn(&mut Func) -> bool;
 
 /// One round.
-const SCHEDULE: [(&str, Pass); 5] = [
+const SCHEDULE: [(&str, Pass); 6] = [
     ("simplify", simplify::run),
+    ("known", known::run),
     ("flow", flow::run),
     ("params", params::run),
     ("cse", cse::run),
