@@ -3,6 +3,7 @@
 //! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each. No pass hoists anything, and none moves a
 //! check from one value to another, so that the kernel's verifier sees each check where the source has it.
 
+mod context;
 mod cse;
 mod dce;
 mod flow;
@@ -14,6 +15,7 @@ use crate::ir::Func;
 use crate::ir::ValueId;
 use crate::ir::cfg::ix;
 use crate::ir::verify::{Env, verify};
+pub(super) use context::read_first;
 
 /// A pass returns whether it changed anything.
 type Pass = fn(&mut Func) -> bool;
