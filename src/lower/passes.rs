@@ -1,7 +1,7 @@
 //! The optimiser: IR → shorter IR.
 //!
 //! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each. No pass hoists anything, and none moves a
-//! check from one value to another, so that the kernel's verifier sees each check where the source has it.
+//! check from one value to another, so that the kernel's verifier sees each check where the source has it for the first time.
 
 mod context;
 mod cse;
