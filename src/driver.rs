@@ -115,7 +115,10 @@ fn run(
     let code = taken(lower::emit(module, &hir, target), diags)?;
     let unwritable = |error| unwritable(sources, root, &error);
     match options.emit {
-        Emit::Asm => Some(text(object::print_code(&hir, &code, sources))),
+        Emit::Asm => {
+            let listing = object::print_code(&hir, &code, sources, target);
+            Some(text(taken(listing.map_err(unwritable), diags)?))
+        }
         Emit::Relocs => {
             let relocs = object::print_relocs(&hir, &code, sources);
             Some(text(taken(relocs.map_err(unwritable), diags)?))
@@ -167,12 +170,13 @@ fn require_abi(hir: &Hir) -> Diags {
         let level = program.class.level.as_str();
         let culprit = program.class.culprit.as_ref();
         let (span, why) = culprit.map_or((program.span, ""), |c| (c.span, c.why.as_str()));
-        diags.push(
-            Diagnostic::new(Code::E0399, span, format!("this makes the program {level}, and `--require-abi` asks for abi"))
-                .label(why)
-                .secondary(program.span, "the program")
-                .help("read through mirrors and user tracepoints of the library, or compile without `--require-abi`"),
-        );
+        let message = format!("this makes the program {level}, and `--require-abi` asks for abi");
+        let help = "read through mirrors and user tracepoints of the library, or compile without `--require-abi`";
+        let mut diagnostic = Diagnostic::new(Code::E0399, span, message).label(why).help(help);
+        if span != program.span {
+            diagnostic = diagnostic.secondary(program.span, "the program");
+        }
+        diags.push(diagnostic);
     }
     diags
 }

@@ -277,10 +277,9 @@ fn a_direct_load_of_another_width_is_refused_and_not_guessed() {
 }
 
 #[test]
-#[ignore = "no local type is an enum yet, so that loaders find no such field"]
 fn a_field_that_the_kernel_has_as_an_enum_is_read() {
     let script = format!(
-        "struct task_struct_user {{ u32 coloured; }}; {SWITCH} user:switch {{ @x = args.prev.coloured; }}"
+        "struct task_struct_user {{ u32 coloured = (enum colour)coloured; }}; {SWITCH} user:switch {{ @x = args.prev.coloured; }}"
     );
     let state = run_over_new(&script).unwrap();
     assert_eq!(state.maps[0].values().next().map(|v| v[0]), Some(12));

@@ -36,6 +36,8 @@ pub enum LocalTy {
         /// The type it is declared with.
         word: IntTy,
     },
+    /// An enum of that name, kept as that type: loaders tell enums from integers.
+    Enum(SmolStr, IntTy),
     /// A pointer; its target does not matter.
     Ptr,
     /// An array; 0 elements stand for a flexible one.

@@ -143,13 +143,12 @@ impl<'a> Plan<'a> {
                 let func = declare_function(placed, btf);
                 info.funcs.push(FuncInfo { insn_off: placed.offset, func });
                 quote_lines(placed, sources, btf, &mut info.lines)?;
-                let mut insns = placed.function.insns.clone();
+                let mut insns = with_local_answers(placed.function, flavors)?;
                 for reloc in &placed.function.relocs {
                     let insn_off = placed.offset + reloc.insn.0 * 8;
                     let symbol = match &reloc.kind {
                         RelocKind::Core(core) => {
                             let question = flavors.question(core);
-                            fill_in(&mut insns, placed.function, reloc, question)?;
                             let access = btf.string(&question.access);
                             let (root, kind) = (question.root, question.kind);
                             info.core.push(CoreRecord { insn_off, root, access, kind });
@@ -248,6 +247,20 @@ fn address(
     let slots = slots.ok_or_else(|| not_relocatable(function, reloc))?;
     slots[0].imm = offset.cast_signed();
     Ok(())
+}
+
+/// The instructions with every question's local answer, as loaders check them.
+pub(super) fn with_local_answers(
+    function: &Function,
+    flavors: &Flavors,
+) -> Result<Vec<Insn>, ObjectError> {
+    let mut insns = function.insns.clone();
+    for reloc in &function.relocs {
+        if let RelocKind::Core(core) = &reloc.kind {
+            fill_in(&mut insns, function, reloc, flavors.question(core))?;
+        }
+    }
+    Ok(insns)
 }
 
 /// Puts the local answer where the loader will put the target's.

@@ -3,22 +3,30 @@
 //! In: machine code and the HIR it was made from. Out: text for people, the same on every host.
 
 use super::btf::Btf;
+use super::code::with_local_answers;
 use super::flavor::Flavors;
 use super::{ObjectError, maps, section_name};
 use crate::ir::MapTarget;
 use crate::ir::reloc::{Access, CoreReloc, FieldQuestion};
-use crate::isa::code::{Code, Function, InsnIdx, Reloc, RelocKind};
+use crate::isa::code::{Code, Function, Insn, InsnIdx, Reloc, RelocKind};
 use crate::isa::print::instructions;
 use crate::sema::hir::{Hir, KStep};
 use crate::source::{Sources, Span};
-use crate::target::Endian;
+use crate::target::{Endian, Target};
 use std::fmt::Write;
 
 /// How wide instructions are printed where something follows them.
 const INSN_WIDTH: usize = 40;
 
-/// Every function: its name, section and stack, then its instructions under the source lines they come from, with what a loader fills in beside them.
-pub fn print_code(hir: &Hir, code: &Code, sources: &Sources) -> String {
+/// Every function: its name, section and stack, then its instructions under the source lines they come from. What a loader fills in has its local value, and
+/// is named beside the instruction.
+pub fn print_code(
+    hir: &Hir,
+    code: &Code,
+    sources: &Sources,
+    target: Target,
+) -> Result<String, ObjectError> {
+    let flavors = Flavors::new(hir, code, target.endian, &mut Btf::default())?;
     let programs = hir.programs.iter().zip(&code.programs);
     let programs = programs.map(|(program, function)| (section_name(&program.attach), function));
     let callbacks = code.callbacks.iter().map(|function| (".text".into(), function));
@@ -33,9 +41,10 @@ pub fn print_code(hir: &Hir, code: &Code, sources: &Sources) -> String {
             "{name}: section {section}, {} slots, {frame_bytes} bytes of stack",
             insns.len()
         );
-        print_function(&mut out, hir, code, function, sources);
+        let insns = with_local_answers(function, &flavors)?;
+        print_function(&mut out, hir, code, function, &insns, sources);
     }
-    out
+    Ok(out)
 }
 
 fn print_function(
@@ -43,12 +52,13 @@ fn print_function(
     hir: &Hir,
     code: &Code,
     function: &Function,
+    insns: &[Insn],
     sources: &Sources,
 ) {
     let mut lines = function.lines.iter().peekable();
     let mut relocs = function.relocs.iter().peekable();
     let mut last = None;
-    for (slot, text) in instructions(&function.insns) {
+    for (slot, text) in instructions(insns) {
         let at = |insn: InsnIdx| insn.0 as usize <= slot;
         while let Some((_, span)) = lines.next_if(|(insn, _)| at(*insn)) {
             let place = (span.file, sources.line_col(*span).line);

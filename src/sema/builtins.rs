@@ -104,7 +104,7 @@ pub static VALUES: [Info; 11] = [
     value("uid", Builtin::Uid, "The user id of the current thread."),
     value("gid", Builtin::Gid, "The group id of the current thread."),
     value("comm", Builtin::Comm, "The name of the current thread."),
-    value("nsecs", Builtin::Nsecs, "Nanoseconds since boot, not counting sleep."),
+    value("nsecs", Builtin::Nsecs, "Nanoseconds since boot, sleep included."),
     value("elapsed", Builtin::Elapsed, "Nanoseconds since the script was started."),
     value("cpu", Builtin::Cpu, "The number of the processor."),
     value("curtask", Builtin::Curtask, "The current thread, seen through `task_struct_user`."),

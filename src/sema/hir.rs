@@ -581,7 +581,7 @@ pub enum Builtin {
     Gid,
     /// The name of the current thread, `char[16]`.
     Comm,
-    /// Nanoseconds since boot, not counting sleep.
+    /// Nanoseconds since boot, sleep included, as a task's start time is counted.
     Nsecs,
     /// Nanoseconds since the script was started.
     Elapsed,

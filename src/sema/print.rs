@@ -3,8 +3,8 @@
 //! Every conversion, sign and key type that analysis decided is visible; spans are not.
 
 use super::hir::{
-    Agg, Attach, BinOp, Builtin, ClassLevel, ConstValue, Expr, ExprKind, Hir, MapRef, MapValue,
-    Once, OutputKind, Program, Stmt, StmtKind, UnOp,
+    Agg, Attach, Builtin, ClassLevel, ConstValue, Expr, ExprKind, Hir, MapRef, MapValue, Once,
+    OutputKind, Program, Stmt, StmtKind,
 };
 use super::show;
 use super::types::{IntTy, Ty};
@@ -198,8 +198,8 @@ impl Printer<'_> {
             ExprKind::Load { base, .. } => format!("*{}", e(base)),
             ExprKind::Member(base, index) => format!("{}.{index}", e(base)),
             ExprKind::Index(base, index) => format!("{}[{}]", e(base), e(index)),
-            ExprKind::Unary(op, inner) => format!("{}{}", unary(*op), e(inner)),
-            ExprKind::Binary(op, a, b) => format!("({} {} {})", e(a), binary(*op), e(b)),
+            ExprKind::Unary(op, inner) => format!("{}{}", show::unary(*op), e(inner)),
+            ExprKind::Binary(op, a, b) => format!("({} {} {})", e(a), show::binary(*op), e(b)),
             ExprKind::MemEq { left, right, negate } => {
                 let op = if *negate { "!=" } else { "==" };
                 format!("({} mem{op} {})", e(left), e(right))
@@ -264,36 +264,4 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         .iter()
         .find(|info| info.what == super::builtins::What::Value(builtin));
     named.map_or("?", |info| info.name)
-}
-
-fn unary(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Neg => "-",
-        UnOp::Not => "~",
-        UnOp::LogNot => "!",
-    }
-}
-
-fn binary(op: BinOp) -> &'static str {
-    match op {
-        BinOp::Add => "+",
-        BinOp::Sub => "-",
-        BinOp::Mul => "*",
-        BinOp::DivU => "/u",
-        BinOp::DivS => "/s",
-        BinOp::RemU => "%u",
-        BinOp::RemS => "%s",
-        BinOp::Shl => "<<",
-        BinOp::ShrU => ">>u",
-        BinOp::ShrS => ">>s",
-        BinOp::And => "&",
-        BinOp::Or => "|",
-        BinOp::Xor => "^",
-        BinOp::Eq => "==",
-        BinOp::Ne => "!=",
-        BinOp::LtU => "<u",
-        BinOp::LeU => "<=u",
-        BinOp::LtS => "<s",
-        BinOp::LeS => "<=s",
-    }
 }

@@ -1,6 +1,6 @@
-//! How types are spelled in messages and in the printed HIR: as a script would write them.
+//! How types and operators are spelled in messages and in the printed HIR.
 
-use super::hir::Hir;
+use super::hir::{BinOp, Hir, UnOp};
 use super::types::{IntTy, Pointee, Ty};
 
 /// `u32`, `char[16]`, `struct task_struct_user *`.
@@ -53,4 +53,38 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>, limit: usize) -> Strin
 /// `1 argument`, `2 arguments`
 pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// An operator on one value.
+pub fn unary(op: UnOp) -> &'static str {
+    match op {
+        UnOp::Neg => "-",
+        UnOp::Not => "~",
+        UnOp::LogNot => "!",
+    }
+}
+
+/// An operator on two values; those that differ by sign have it as a suffix.
+pub fn binary(op: BinOp) -> &'static str {
+    match op {
+        BinOp::Add => "+",
+        BinOp::Sub => "-",
+        BinOp::Mul => "*",
+        BinOp::DivU => "/u",
+        BinOp::DivS => "/s",
+        BinOp::RemU => "%u",
+        BinOp::RemS => "%s",
+        BinOp::Shl => "<<",
+        BinOp::ShrU => ">>u",
+        BinOp::ShrS => ">>s",
+        BinOp::And => "&",
+        BinOp::Or => "|",
+        BinOp::Xor => "^",
+        BinOp::Eq => "==",
+        BinOp::Ne => "!=",
+        BinOp::LtU => "<u",
+        BinOp::LeU => "<=u",
+        BinOp::LtS => "<s",
+        BinOp::LeS => "<=s",
+    }
 }

@@ -13,6 +13,7 @@ mod tools;
 
 use ubpfc::object::{print_code, print_relocs};
 use ubpfc::target::Endian;
+use ubpfc::target::Target;
 
 #[test]
 fn the_same_script_gives_the_same_bytes() {
@@ -24,7 +25,7 @@ fn the_same_script_gives_the_same_bytes() {
 #[test]
 fn listings_name_fields_maps_and_lines() {
     let script = fixture::script();
-    let asm = print_code(&script.hir, &script.code, &script.sources);
+    let asm = print_code(&script.hir, &script.code, &script.sources, Target::default()).unwrap();
     for expected in [
         "sched_switch: section tp_btf/sched_switch, 53 slots, 24 bytes of stack\n",
         "  ; @start[args.next.pid] = nsecs; @ fixture.ub:4\n",

@@ -717,7 +717,8 @@ impl Machine<'_> {
 /// Whether what the kernel has converts by value to what the field is.
 fn converts(leaf: &KLeaf, kernel: &KTy, field: &Ty) -> bool {
     match (leaf, kernel) {
-        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. } | KTy::Enum(_))
+        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. })
+        | (KLeaf::Enum(..), KTy::Enum(_))
         | (KLeaf::Ptr(_), KTy::Ptr)
         | (KLeaf::Struct(_), KTy::Struct(_)) => true,
         (KLeaf::Chars(_), KTy::Array(elem, _)) => matches!(**elem, KTy::Int { bytes: 1, .. }),

@@ -147,6 +147,7 @@ impl KernelImage {
     pub fn compatible(local: &LocalTy, target: &KTy) -> bool {
         match (local, target) {
             (LocalTy::Int(_) | LocalTy::Bits { .. }, KTy::Int { .. })
+            | (LocalTy::Enum(..), KTy::Enum(_))
             | (LocalTy::Ptr, KTy::Ptr)
             | (LocalTy::Struct, KTy::Struct(_)) => true,
             (LocalTy::Array(local, _), KTy::Array(target, _)) => Self::compatible(local, target),

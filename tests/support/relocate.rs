@@ -154,6 +154,7 @@ fn size_of(image: &KernelImage, accesses: &Accesses, id: AccessId) -> (u32, bool
 fn resized(insn: Insn, local: &LocalTy, (size, plain): (u32, bool)) -> Option<u8> {
     let (local_size, local_plain) = match local {
         LocalTy::Int(int) => (int.size(), !int.signed),
+        LocalTy::Enum(_, int) => (int.size(), false),
         LocalTy::Ptr => (8, true),
         LocalTy::Bits { .. } | LocalTy::Array(..) | LocalTy::Struct => return Some(insn.code),
     };

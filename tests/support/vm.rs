@@ -161,7 +161,8 @@ macro_rules! helpers {
 
 /// Every helper by number: those of the kernel, then our own.
 const HELPERS: &[Entry] = &{
-    const KERNEL: &[Entry] = helpers!(1 2 3 5 7 8 14 15 16 35 80 112 113 114 115 130 131 132 133);
+    const KERNEL: &[Entry] =
+        helpers!(1 2 3 5 7 8 14 15 16 35 80 112 113 114 115 125 130 131 132 133);
     let mut all = [(0, for_each as rbpf::Helper); KERNEL.len() + 3];
     let mut i = 0;
     while i < KERNEL.len() {
@@ -230,7 +231,7 @@ impl Machine {
             1 => self.lookup(a, b).cast_signed(),
             2 => self.update(a, b, c, d),
             3 => self.delete(a, b),
-            5 => self.env.nsecs.cast_signed(),
+            5 | 125 => self.env.nsecs.cast_signed(),
             7 => self.env.rand.into(),
             8 => self.env.cpu.into(),
             14 => self.env.pid_tgid.cast_signed(),

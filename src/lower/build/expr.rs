@@ -325,9 +325,9 @@ impl<'h> Program<'_, 'h> {
             Builtin::Tid => self.pair(Fact::PidTgid, Helper::GetCurrentPidTgid, false),
             Builtin::Uid => self.pair(Fact::UidGid, Helper::GetCurrentUidGid, false),
             Builtin::Gid => self.pair(Fact::UidGid, Helper::GetCurrentUidGid, true),
-            Builtin::Nsecs => self.f.call(Helper::KtimeGetNs, Vec::new()),
+            Builtin::Nsecs => self.f.call(Helper::KtimeGetBootNs, Vec::new()),
             Builtin::Elapsed => {
-                let now = self.f.call(Helper::KtimeGetNs, Vec::new());
+                let now = self.f.call(Helper::KtimeGetBootNs, Vec::new());
                 let place = Place::rodata(self.unit.start_ns());
                 let start = self.load(place, Width::D);
                 self.f.bin(BinOp::Sub, now, start)

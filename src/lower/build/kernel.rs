@@ -108,7 +108,11 @@ impl Program<'_, '_> {
         let len = match leaf {
             KLeaf::Chars(len) => *len,
             KLeaf::Ints(int, len) => int.size().saturating_mul(*len),
-            KLeaf::Int(_) | KLeaf::Bits { .. } | KLeaf::Ptr(_) | KLeaf::Struct(_) => size,
+            KLeaf::Int(_)
+            | KLeaf::Bits { .. }
+            | KLeaf::Enum(..)
+            | KLeaf::Ptr(_)
+            | KLeaf::Struct(_) => size,
         };
         let len = len.min(size);
         if known && len <= MAX_STACK / 8 {
@@ -198,13 +202,15 @@ impl Program<'_, '_> {
         let object = self.checked(object, null);
         let local = leaf_ty(leaf);
         match leaf {
-            KLeaf::Int(int) if object.known => self.load_direct(hop, local, object.value, *int),
+            KLeaf::Int(int) | KLeaf::Enum(_, int) if object.known => {
+                self.load_direct(hop, local, object.value, *int)
+            }
             KLeaf::Ptr(_) if object.known => self.load_direct(hop, local, object.value, IntTy::U64),
             KLeaf::Bits { word, .. } if object.known => {
                 let access = self.access(hop, local);
                 self.bits_direct(access, object.value, word.signed)
             }
-            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } => {
+            KLeaf::Int(int) | KLeaf::Enum(_, int) | KLeaf::Bits { word: int, .. } => {
                 let access = self.access(hop, local);
                 self.bits_probed(access, object.value, int.signed)
             }
@@ -348,6 +354,7 @@ fn leaf_ty(leaf: &KLeaf) -> LocalTy {
     match leaf {
         KLeaf::Int(int) => LocalTy::Int(*int),
         KLeaf::Bits { width, word } => LocalTy::Bits { width: *width, word: *word },
+        KLeaf::Enum(name, int) => LocalTy::Enum(name.clone(), *int),
         KLeaf::Ptr(_) => LocalTy::Ptr,
         KLeaf::Chars(len) => LocalTy::Array(Box::new(LocalTy::Int(CHAR)), *len),
         KLeaf::Ints(int, len) => LocalTy::Array(Box::new(LocalTy::Int(*int)), *len),

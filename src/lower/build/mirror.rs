@@ -284,7 +284,7 @@ impl<'h> Program<'_, 'h> {
 fn value_ty(expr: &KExpr) -> Ty {
     match &expr.kind {
         KExprKind::Path(path) => match &path.leaf {
-            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
+            KLeaf::Int(int) | KLeaf::Enum(_, int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
             KLeaf::Ptr(_) | KLeaf::Struct(_) | KLeaf::Chars(_) | KLeaf::Ints(..) => Ty::U64,
         },
         KExprKind::Const(_)

@@ -119,6 +119,7 @@ impl Origins {
                     KLeaf::Ptr(None)
                     | KLeaf::Int(_)
                     | KLeaf::Bits { .. }
+                    | KLeaf::Enum(..)
                     | KLeaf::Chars(_)
                     | KLeaf::Ints(..) => false,
                 };

@@ -4,7 +4,7 @@
 //! numbers while others are added; offsets are asked for when all are known.
 
 use super::super::ObjectError;
-use super::super::btf::{Btf, Member, TypeId, VOID};
+use super::super::btf::{Btf, Member, Type, TypeId, VOID};
 use crate::ir::reloc::{Access, LocalTy};
 use crate::sema::hir::KStep;
 use crate::sema::layout::{Fields, Layout, place};
@@ -24,6 +24,7 @@ pub(super) const MAX_SIZE: u32 = 1 << 20;
 pub(super) enum Shape {
     Int(IntTy),
     Bits { width: u8, word: IntTy },
+    Enum(SmolStr, IntTy),
     Ptr,
     Array(Box<Shape>, u32),
     Struct(IndexMap<SmolStr, Shape, FxBuildHasher>),
@@ -72,6 +73,7 @@ impl Shape {
         match ty {
             LocalTy::Int(int) => Shape::Int(*int),
             LocalTy::Bits { width, word } => Shape::Bits { width: *width, word: *word },
+            LocalTy::Enum(name, int) => Shape::Enum(name.clone(), *int),
             LocalTy::Ptr => Shape::Ptr,
             LocalTy::Array(elem, len) => Shape::Array(Box::new(Shape::of_local(elem)), *len),
             LocalTy::Struct => Shape::empty(),
@@ -115,7 +117,7 @@ impl Shape {
 
     fn layout(&self) -> Layout {
         match self {
-            Shape::Int(int) | Shape::Bits { word: int, .. } => {
+            Shape::Int(int) | Shape::Enum(_, int) | Shape::Bits { word: int, .. } => {
                 Layout { size: int.size(), align: int.size() }
             }
             Shape::Ptr => Layout { size: 8, align: 8 },
@@ -160,7 +162,7 @@ impl Shape {
             _ => u64::from(size) * 8,
         };
         let signed = match shape {
-            Shape::Int(int) | Shape::Bits { word: int, .. } => int.signed,
+            Shape::Int(int) | Shape::Enum(_, int) | Shape::Bits { word: int, .. } => int.signed,
             Shape::Ptr | Shape::Array(..) | Shape::Struct(_) => false,
         };
         let is_element = matches!(steps.last(), Some(KStep::Index(_)));
@@ -171,6 +173,13 @@ impl Shape {
     pub(super) fn declare(&self, name: &str, btf: &mut Btf) -> TypeId {
         match self {
             Shape::Int(int) | Shape::Bits { word: int, .. } => btf.int(*int),
+            Shape::Enum(name, int) => btf.add(Type::Enum {
+                name: name.clone(),
+                size: int.size(),
+                signed: int.signed,
+                wide: false,
+                values: Vec::new(),
+            }),
             Shape::Ptr => btf.ptr(VOID),
             Shape::Array(elem, len) => {
                 let elem = elem.declare("", btf);

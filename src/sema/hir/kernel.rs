@@ -138,6 +138,8 @@ pub enum KLeaf {
         /// The type it is declared with.
         word: IntTy,
     },
+    /// An enum of that name, kept as that type.
+    Enum(SmolStr, IntTy),
     /// A pointer; with the kernel struct it points to, where that is known.
     Ptr(Option<SmolStr>),
     /// `len` bytes of text.

@@ -18,6 +18,7 @@ pub(super) enum KnownLeaf {
     Unknown,
     Int(IntTy),
     Bits(u8, IntTy),
+    Enum(Name, IntTy),
     /// A pointer, and the struct it points to.
     Ptr(Option<Name>),
     /// Text, and its length.
@@ -45,9 +46,11 @@ impl Lower<'_> {
         self.not_an_element(place)?;
         let Some(known) = &place.known else { return Some(KnownLeaf::Unknown) };
         if let Some(int) = scalar(&known.ty) {
-            return Some(
-                known.bits.map_or(KnownLeaf::Int(int), |width| KnownLeaf::Bits(width, int)),
-            );
+            return Some(match (known.bits, &known.ty.kind) {
+                (Some(width), _) => KnownLeaf::Bits(width, int),
+                (None, TypeExprKind::Enum(name)) => KnownLeaf::Enum(name.name.clone(), int),
+                (None, _) => KnownLeaf::Int(int),
+            });
         }
         Some(match &known.ty.kind {
             TypeExprKind::Error => return None,
@@ -116,7 +119,7 @@ impl Lower<'_> {
 
     fn leaf_type(&self, leaf: &KLeaf, want: Want) -> Ty {
         match leaf {
-            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
+            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } | KLeaf::Enum(_, int) => Ty::Int(*int),
             KLeaf::Ptr(_) if matches!(want, Want::Field) && matches!(self.field.ty, Ty::Ptr(_)) => {
                 self.field.ty.clone()
             }
@@ -159,11 +162,12 @@ fn quoted(wanted: &str) -> String {
 fn number_leaf(known: &KnownLeaf, likely: IntTy, width: Option<u8>) -> Option<KLeaf> {
     match (known, width) {
         (KnownLeaf::Bits(width, word), _) => Some(KLeaf::Bits { width: *width, word: *word }),
-        (KnownLeaf::Int(word), Some(width)) if width <= word.bits => {
+        (KnownLeaf::Int(word) | KnownLeaf::Enum(_, word), Some(width)) if width <= word.bits => {
             Some(KLeaf::Bits { width, word: *word })
         }
         (KnownLeaf::Unknown, Some(width)) => Some(KLeaf::Bits { width, word: likely }),
         (KnownLeaf::Int(int), None) => Some(KLeaf::Int(*int)),
+        (KnownLeaf::Enum(name, int), None) => Some(KLeaf::Enum(name.clone(), *int)),
         (KnownLeaf::Unknown, None) => Some(KLeaf::Int(likely)),
         // An address is a number of 64 bits, and of no fewer.
         (KnownLeaf::Ptr(_), None) if likely.bits == 64 => Some(KLeaf::Ptr(None)),

@@ -147,9 +147,10 @@ impl Lower<'_> {
                 }
                 _ => Some(()),
             },
-            TypeExprKind::Struct(_) | TypeExprKind::Union(_) => {
-                self.refuse(ty.span, "a path is cast to an integer, or to a pointer to a struct")
-            }
+            // The kernel's enum of that name, which needs no declaration.
+            TypeExprKind::Enum(_) => Some(()),
+            TypeExprKind::Struct(_) | TypeExprKind::Union(_) => self
+                .refuse(ty.span, "a path is cast to an integer, an enum, or a pointer to a struct"),
             _ => {
                 let resolved = typeexpr::resolve_kernel(self.decls, ty, self.diags);
                 (resolved != super::Ty::Error).then_some(())

@@ -1,6 +1,6 @@
 //! Alternatives as text: for messages, and for whoever wants to see what a mirror was understood as.
 
-use super::super::hir::{BinOp, KExpr, KExprKind, KLeaf, KPath, KStep, KThen, UnOp};
+use super::super::hir::{KExpr, KExprKind, KLeaf, KPath, KStep, KThen};
 use super::super::show;
 use std::fmt::Write;
 
@@ -10,9 +10,9 @@ pub fn text(e: &KExpr) -> String {
         KExprKind::Path(path) => format!("({}){}", leaf(&path.leaf), self::path(path)),
         KExprKind::Const(value) => value.to_string(),
         KExprKind::Enumerator { enum_name, name } => format!("{enum_name}.{name}"),
-        KExprKind::Unary(op, operand) => format!("{}{}", unary(*op), text(operand)),
+        KExprKind::Unary(op, operand) => format!("{}{}", show::unary(*op), text(operand)),
         KExprKind::Binary(op, left, right) => {
-            format!("({} {} {})", text(left), binary(*op), text(right))
+            format!("({} {} {})", text(left), show::binary(*op), text(right))
         }
         KExprKind::Convert(int, operand) => format!("({})({})", show::int(*int), text(operand)),
     }
@@ -49,43 +49,11 @@ fn leaf(leaf: &KLeaf) -> String {
     match leaf {
         KLeaf::Int(int) => show::int(*int),
         KLeaf::Bits { width, word } => format!("{}:{width}", show::int(*word)),
+        KLeaf::Enum(name, _) => format!("enum {name}"),
         KLeaf::Ptr(None) => "void *".to_owned(),
         KLeaf::Ptr(Some(name)) => format!("struct {name} *"),
         KLeaf::Chars(len) => format!("char[{len}]"),
         KLeaf::Ints(int, len) => format!("{}[{len}]", show::int(*int)),
         KLeaf::Struct(name) => format!("struct {name}"),
-    }
-}
-
-fn unary(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Neg => "-",
-        UnOp::Not => "~",
-        UnOp::LogNot => "!",
-    }
-}
-
-/// Operators that differ by sign have it as a suffix.
-fn binary(op: BinOp) -> &'static str {
-    match op {
-        BinOp::Add => "+",
-        BinOp::Sub => "-",
-        BinOp::Mul => "*",
-        BinOp::DivU => "/u",
-        BinOp::DivS => "/s",
-        BinOp::RemU => "%u",
-        BinOp::RemS => "%s",
-        BinOp::Shl => "<<",
-        BinOp::ShrU => ">>u",
-        BinOp::ShrS => ">>s",
-        BinOp::And => "&",
-        BinOp::Or => "|",
-        BinOp::Xor => "^",
-        BinOp::Eq => "==",
-        BinOp::Ne => "!=",
-        BinOp::LtU => "<u",
-        BinOp::LeU => "<=u",
-        BinOp::LtS => "<s",
-        BinOp::LeS => "<=s",
     }
 }

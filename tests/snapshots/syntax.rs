@@ -1,85 +1,43 @@
 //! The front end on files: trees and diagnostics as snapshots beside their inputs.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests read their inputs, and fail by panicking"
-)]
-
-use std::path::Path;
-use ubpfc::diag::{Code, Format, render};
+use super::{shown, snapshots};
 use ubpfc::source::{Origin, Sources};
 use ubpfc::syntax;
 use ubpfc::syntax::ast::{ExprKind, ItemKind, StmtKind};
 
-/// Runs `print` over every `.ub` file in a folder of `testdata`, and compares with `NAME.KIND.snap` beside it.
-fn snapshots(glob: &str, kind: &str, print: impl Fn(&mut Sources, &str, String) -> String) {
-    insta::glob!("../testdata", glob, |path| {
-        let text = std::fs::read_to_string(path).unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path(path.parent().unwrap());
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        settings.remove_input_file();
-        settings.remove_snapshot_suffix();
-        let printed = print(&mut Sources::new(), name, text);
-        settings.bind(|| insta::assert_snapshot!(format!("{name}.{kind}"), printed));
-    });
-}
-
 #[test]
 fn trees() {
-    snapshots("syntax/*.ub", "ast", |sources, name, text| {
+    snapshots("syntax/*.ub", "ast", |name, text| {
+        let mut sources = Sources::new();
         let file = sources.add(name, text, Origin::User);
-        let (parsed, diags) = syntax::parse(sources, file);
-        assert_eq!(render(sources, &diags, Format::Human { colour: false }), "", "{name}");
+        let (parsed, diags) = syntax::parse(&sources, file);
+        assert_eq!(shown(&sources, &diags), "", "{name}");
         syntax::print_ast(&parsed.file)
     });
 }
 
 #[test]
 fn tokens() {
-    snapshots("syntax/probes.ub", "tokens", |sources, name, text| {
+    snapshots("syntax/probes.ub", "tokens", |name, text| {
+        let mut sources = Sources::new();
         let file = sources.add(name, text, Origin::User);
-        let (tokens, diags) = syntax::tokens(sources, file);
+        let (tokens, diags) = syntax::tokens(&sources, file);
         assert!(diags.is_empty());
-        syntax::print_tokens(sources, file, &tokens)
+        syntax::print_tokens(&sources, file, &tokens)
     });
 }
 
 #[test]
 fn errors() {
-    snapshots("errors/E00*.ub", "diag", |sources, name, text| {
+    snapshots("errors/E00*.ub", "diag", |name, text| {
+        let mut sources = Sources::new();
         let file = sources.add(name, text, Origin::User);
-        let (parsed, diags) = syntax::parse(sources, file);
+        let (parsed, diags) = syntax::parse(&sources, file);
         let code = &name[..5];
         assert!(diags.sorted().iter().any(|d| d.code.as_str() == code), "{name} shows {code}");
-        let shown = render(sources, &diags, Format::Human { colour: false });
+        let shown = shown(&sources, &diags);
         format!("{shown}\n{}", syntax::print_ast(&parsed.file))
     });
-}
-
-/// Codes whose example would be too large for a file; `hostile` has them.
-const NO_FILE: &[Code] = &[Code::E0008, Code::E0015];
-
-#[test]
-fn every_syntax_code_has_an_example() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors");
-    let files: Vec<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|f| f.unwrap().file_name().into_string().unwrap())
-        .collect();
-    for code in Code::ALL.iter().filter(|c| c.as_str().starts_with("E00") && !NO_FILE.contains(c)) {
-        assert!(
-            files
-                .iter()
-                .any(|f| f.starts_with(code.as_str())
-                    && Path::new(f).extension() == Some("ub".as_ref())),
-            "{}",
-            code.as_str()
-        );
-    }
 }
 
 #[test]

@@ -1,13 +1,7 @@
 //! Declarations: what is understood of every kind, as snapshots beside their inputs; and the library, which must be free of mistakes.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests read their inputs, and fail by panicking"
-)]
-
+use super::{shown, snapshots};
 use std::fmt::Write;
-use ubpfc::diag::{Format, render};
 use ubpfc::sema::decls::{self, Decls, ValueDecl};
 use ubpfc::sema::hir::{EnumeratorValue, Hir, MirrorField};
 use ubpfc::sema::imports::Library;
@@ -22,7 +16,7 @@ fn collect(name: &str, script: &str) -> Decls {
     let (files, mut diags) = imports::load(&mut sources, root, &mut Library, &[]);
     let (decls, findings) = decls::collect(&sources, &files);
     diags.extend(findings);
-    assert!(diags.is_empty(), "{}", render(&sources, &diags, Format::Human { colour: false }));
+    assert!(diags.is_empty(), "{}", shown(&sources, &diags));
     decls
 }
 
@@ -120,18 +114,7 @@ fn field(hir: &Hir, f: &MirrorField) -> String {
 
 #[test]
 fn declarations() {
-    insta::glob!("../testdata", "decls/*.ub", |path| {
-        let script = std::fs::read_to_string(path).unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path(path.parent().unwrap());
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        settings.remove_input_file();
-        settings.remove_snapshot_suffix();
-        let printed = print(&collect(name, &script));
-        settings.bind(|| insta::assert_snapshot!(format!("{name}.decls"), printed));
-    });
+    snapshots("decls/*.ub", "decls", |name, text| print(&collect(name, text)));
 }
 
 #[test]
