@@ -11,11 +11,11 @@ mod simplify;
 
 use crate::ir::Func;
 use crate::ir::ValueId;
-use crate::ir::cfg::ix;
+use crate::ir::cfg::{Cfg, ix};
 use crate::ir::verify::{Env, verify};
 
-/// A pass returns whether it changed anything.
-type Pass = fn(&mut Func) -> bool;
+/// A pass is given a function with its graph, and returns whether it changed anything.
+type Pass = fn(&mut Func, &Cfg) -> bool;
 
 /// One round.
 const SCHEDULE: [(&str, Pass); 5] = [
@@ -27,30 +27,27 @@ const SCHEDULE: [(&str, Pass); 5] = [
 ];
 
 /// Later rounds rarely find anything: what is left after these stays.
-const MAX_ROUNDS: u32 = 4;
+const MAX_ROUNDS: usize = 4;
 
-/// Runs all passes.
+/// Runs all passes, until each has found nothing to change.
 ///
 /// # Panics
 /// When the function is not valid before or after a pass, which is a bug.
 pub(super) fn run(func: &mut Func, env: &Env) {
-    check(func, env, "lowering");
-    for _ in 0..MAX_ROUNDS {
-        let mut changed = false;
-        for (name, pass) in SCHEDULE {
-            changed |= pass(func);
-            check(func, env, name);
-        }
-        if !changed {
+    let mut cfg = check(func, env, "lowering");
+    let mut idle = 0;
+    for (name, pass) in SCHEDULE.iter().cycle().take(MAX_ROUNDS * SCHEDULE.len()) {
+        let changed = pass(func, &cfg);
+        cfg = check(func, env, name);
+        idle = if changed { 0 } else { idle + 1 };
+        if idle == SCHEDULE.len() {
             break;
         }
     }
 }
 
-fn check(func: &Func, env: &Env, after: &str) {
-    if let Err(error) = verify(func, env) {
-        panic!("invalid IR after {after}: {error}\n{func}");
-    }
+fn check(func: &Func, env: &Env, after: &str) -> Cfg {
+    verify(func, env).unwrap_or_else(|error| panic!("invalid IR after {after}: {error}\n{func}"))
 }
 
 /// Values that others stand for.

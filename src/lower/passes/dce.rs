@@ -3,8 +3,7 @@
 use crate::ir::cfg::{Cfg, ix};
 use crate::ir::{Func, Op, ValueId};
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
     let mut live = vec![false; func.values.len()];
     let mut todo: Vec<ValueId> = Vec::new();
     let mut sources: Vec<Vec<ValueId>> = vec![Vec::new(); func.values.len()];

@@ -5,18 +5,20 @@ use crate::ir::cfg::{Cfg, ix};
 use crate::ir::{Block, BlockId, CmpOp, Cond, Func, Inst, Op, Target, Term, Value, ValueId};
 use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let mut changed = known_branches(func);
-    changed |= thread(func);
-    changed |= share_returns(func);
-    changed | merge(func)
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut new = None;
+    for step in [known_branches, thread, share_returns, merge] {
+        if step(func, new.as_ref().unwrap_or(cfg)) {
+            new = Some(Cfg::new(func));
+        }
+    }
+    new.is_some()
 }
 
 /// Branches on numbers become jumps, and those on a comparison's value branch on the comparison.
-fn known_branches(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn known_branches(func: &mut Func, cfg: &Cfg) -> bool {
     let mut new: Vec<(BlockId, Term)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         let Term::Branch { cond, then, otherwise } = &func.blocks[*id].term else { continue };
         if let Some(holds) = decide(cond, &defs) {
@@ -66,11 +68,10 @@ fn comparison(cond: &Cond, defs: &Defs) -> Option<(Cond, bool)> {
 }
 
 /// Sends jumps past blocks that do nothing but decide what the jump's arguments already say.
-fn thread(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let uses = outside_uses(func, &cfg);
+fn thread(func: &mut Func, cfg: &Cfg) -> bool {
+    let uses = outside_uses(func, cfg);
     let mut new: Vec<(BlockId, usize, Target)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         for (way, target) in func.blocks[*id].term.targets().enumerate() {
             let mut to = target.clone();
@@ -146,9 +147,8 @@ fn next(func: &Func, defs: &Defs, outside: &[bool], to: &Target) -> Option<Targe
 }
 
 /// Makes one block for each number that is returned: going there is shorter than loading it again.
-fn share_returns(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let defs = demand::defs(func, &cfg);
+fn share_returns(func: &mut Func, cfg: &Cfg) -> bool {
+    let defs = demand::defs(func, cfg);
     let mut by_number: FxHashMap<u64, Vec<BlockId>> = FxHashMap::default();
     let mut numbers = Vec::new();
     for id in &cfg.order {
@@ -186,8 +186,7 @@ fn share_returns(func: &mut Func) -> bool {
 }
 
 /// Joins a block with the only one that jumps to it.
-fn merge(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn merge(func: &mut Func, cfg: &Cfg) -> bool {
     let mut renames = super::Renames::new(func);
     let mut changed = false;
     for id in &cfg.order {
