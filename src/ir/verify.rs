@@ -121,11 +121,19 @@ impl Verifier<'_> {
         }
         for (at, inst) in (1..).zip(&block.insts) {
             let mut uses = Ok(());
-            inst.op.each_use(|v| uses = uses.clone().and(self.dominated(v, id, at)));
+            inst.op.each_use(|v| {
+                if uses.is_ok() {
+                    uses = self.dominated(v, id, at);
+                }
+            });
             uses.and_then(|()| self.inst(inst)).map_err(|e| format!("{:?}: {e}", inst.op))?;
         }
         let mut uses = Ok(());
-        block.term.each_use(|v| uses = uses.clone().and(self.dominated(v, id, usize::MAX)));
+        block.term.each_use(|v| {
+            if uses.is_ok() {
+                uses = self.dominated(v, id, usize::MAX);
+            }
+        });
         uses?;
         block.term.targets().try_for_each(|t| self.target(t))
     }
