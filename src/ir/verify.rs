@@ -91,7 +91,7 @@ struct Verifier<'a> {
     cfg: &'a Cfg,
     dominators: Dominators<'a>,
     /// By value: its block, and its place there; parameters are at 0, instructions from 1.
-    defs: Vec<Option<(BlockId, usize)>>,
+    defs: Vec<Option<(BlockId, u32)>>,
 }
 
 type Check = Result<(), String>;
@@ -131,14 +131,14 @@ impl Verifier<'_> {
         let mut uses = Ok(());
         block.term.each_use(|v| {
             if uses.is_ok() {
-                uses = self.dominated(v, id, usize::MAX);
+                uses = self.dominated(v, id, u32::MAX);
             }
         });
         uses?;
         block.term.targets().try_for_each(|t| self.target(t))
     }
 
-    fn dominated(&self, value: ValueId, block: BlockId, at: usize) -> Check {
+    fn dominated(&self, value: ValueId, block: BlockId, at: u32) -> Check {
         let def = self.defs.get(ix(value)).copied().flatten();
         let (def_block, def_at) =
             def.ok_or_else(|| format!("v{} is not defined", value.into_raw()))?;
@@ -220,7 +220,7 @@ impl Verifier<'_> {
     /// An access right at the address of a slot stays inside it.
     fn in_slot(&self, addr: ValueId, off: i16, width: Width) -> Check {
         let Some((block, at @ 1..)) = self.defs[ix(addr)] else { return Ok(()) };
-        let Op::SlotAddr(slot, start) = self.func.blocks[block].insts[at - 1].op else {
+        let Op::SlotAddr(slot, start) = self.func.blocks[block].insts[at as usize - 1].op else {
             return Ok(());
         };
         let start = i64::from(start) + i64::from(off);

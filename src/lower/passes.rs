@@ -1,7 +1,7 @@
 //! The optimiser: IR → shorter IR.
 //!
-//! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each. No pass hoists anything, and none moves a
-//! check from one value to another, so that the kernel's verifier sees each check where the source has it.
+//! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each that changes it, and at the end. No pass hoists
+//! anything, and none moves a check from one value to another, so that the kernel's verifier sees each check where the source has it.
 
 mod cse;
 mod dce;
@@ -37,13 +37,18 @@ pub(super) fn run(func: &mut Func, env: &Env) {
     let mut cfg = check(func, env, "lowering");
     let mut idle = 0;
     for (name, pass) in SCHEDULE.iter().cycle().take(MAX_ROUNDS * SCHEDULE.len()) {
-        let changed = pass(func, &cfg);
-        cfg = check(func, env, name);
-        idle = if changed { 0 } else { idle + 1 };
+        if pass(func, &cfg) {
+            cfg = check(func, env, name);
+            idle = 0;
+        } else {
+            idle += 1;
+        }
         if idle == SCHEDULE.len() {
             break;
         }
     }
+    // That a pass changed nothing was taken on trust until here.
+    check(func, env, "a pass that claims to have changed nothing");
 }
 
 fn check(func: &Func, env: &Env, after: &str) -> Cfg {
