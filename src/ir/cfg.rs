@@ -169,9 +169,10 @@ fn meet(idom: &[usize], mut a: usize, mut b: usize) -> usize {
 /// The blocks that can be reached, each before those it goes to, loops apart. The way of a condition that holds is walked first, and so ends up behind
 /// the other.
 fn reverse_postorder(func: &Func) -> Vec<BlockId> {
-    let mut seen = vec![false; func.blocks.len()];
-    let mut order = Vec::with_capacity(func.blocks.len());
-    let mut stack = vec![(func.entry, 0)];
+    let count = func.blocks.len();
+    let (mut order, mut stack) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut seen = vec![false; count];
+    stack.push((func.entry, 0));
     seen[ix(func.entry)] = true;
     while let Some((block, next)) = stack.pop() {
         match func.blocks[block].term.successors().nth(next) {
