@@ -4,7 +4,7 @@
 //! so this is no pass: the back end tries both. Invariant: nothing is read that the kernel might not hand over, so reads stay behind questions about prototypes.
 
 use super::Renames;
-use crate::ir::cfg::{Cfg, ix};
+use crate::ir::cfg::{Cfg, Dominators, ix};
 use crate::ir::reloc::CoreReloc;
 use crate::ir::{BlockId, Func, Inst, Off, Op, Space, Value, ValueId};
 use crate::lower::demand::{self, Defs};
@@ -15,6 +15,7 @@ pub(in crate::lower) fn read_first(func: &Func, cfg: &Cfg) -> Option<Func> {
     let asks = |inst: &Inst| matches!(inst.op, Op::Core(CoreReloc::Prototype(_)));
     let questions: Vec<BlockId> =
         cfg.order.iter().copied().filter(|id| func.blocks[*id].insts.iter().any(asks)).collect();
+    let dominators = Dominators::new(cfg);
     let mut reads: Vec<(ValueId, Op)> = Vec::new();
     let mut after_call = false;
     for id in &cfg.order {
@@ -24,7 +25,7 @@ pub(in crate::lower) fn read_first(func: &Func, cfg: &Cfg) -> Option<Func> {
             if let Some(result) = inst.result
                 && reads_context(&inst.op, &defs)
             {
-                if questions.iter().any(|question| cfg.dominates(*question, *id)) {
+                if questions.iter().any(|question| dominators.dominates(*question, *id)) {
                     return None;
                 }
                 reads.push((result, inst.op.clone()));

@@ -4,9 +4,8 @@ use crate::ir::cfg::{Cfg, ix};
 use crate::ir::{Func, Inst, Op, SlotId, ValueId};
 use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let mut changed = remove_stores(func, &cfg);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut changed = remove_stores(func, cfg);
     let mut live = vec![false; func.values.len()];
     let mut todo: Vec<ValueId> = Vec::new();
     let mut sources: Vec<Vec<ValueId>> = vec![Vec::new(); func.values.len()];

@@ -1,23 +1,24 @@
 //! Control flow: known branches become jumps, jumps go where they end up, straight lines become one block, equal returns one.
 
 use super::super::demand::{self, Defs};
-use crate::ir::cfg::{Cfg, ix};
+use crate::ir::cfg::{Cfg, Dominators, ix};
 use crate::ir::{BinOp, Block, BlockId, CmpOp, Cond, Func, Inst, Op, Target, Term, Value, ValueId};
 use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let mut changed = known_branches(func);
-    changed |= thread(func);
-    changed |= branch_early(func);
-    changed |= share_returns(func);
-    changed | merge(func)
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut new = None;
+    for step in [known_branches, thread, branch_early, share_returns, merge] {
+        if step(func, new.as_ref().unwrap_or(cfg)) {
+            new = Some(Cfg::new(func));
+        }
+    }
+    new.is_some()
 }
 
 /// Branches on numbers become jumps, and those on a comparison's value branch on the comparison.
-fn known_branches(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn known_branches(func: &mut Func, cfg: &Cfg) -> bool {
     let mut new: Vec<(BlockId, Term)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         let Term::Branch { cond, then, otherwise } = &func.blocks[*id].term else { continue };
         if let Some(holds) = decide(cond, &defs) {
@@ -67,17 +68,17 @@ fn comparison(cond: &Cond, defs: &Defs) -> Option<(Cond, bool)> {
 }
 
 /// Sends jumps past blocks that do nothing but decide what the jump's arguments already say.
-fn thread(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let users = outside_users(func, &cfg);
+fn thread(func: &mut Func, cfg: &Cfg) -> bool {
+    let users = outside_users(func, cfg);
+    let dominators = Dominators::new(cfg);
     let mut new: Vec<(BlockId, usize, Target)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         for (way, target) in func.blocks[*id].term.targets().enumerate() {
             let mut to = target.clone();
             // A ring of empty blocks ends the walk.
             for _ in 0..MAX_THREAD {
-                match next(func, &cfg, &defs, &users, &to) {
+                match next(func, cfg, &dominators, &defs, &users, &to) {
                     Some(next) if next.block != to.block => to = next,
                     _ => break,
                 }
@@ -127,6 +128,7 @@ fn outside_users(func: &Func, cfg: &Cfg) -> Vec<Vec<BlockId>> {
 fn next(
     func: &Func,
     cfg: &Cfg,
+    dominators: &Dominators<'_>,
     defs: &Defs,
     users: &[Vec<BlockId>],
     to: &Target,
@@ -149,7 +151,7 @@ fn next(
         other.is_some_and(|o| {
             o.block != target.block
                 && cfg.preds(o.block).len() == 1
-                && cfg.dominates(o.block, *user)
+                && dominators.dominates(o.block, *user)
         })
     };
     if !users[ix(to.block)].iter().all(stays) {
@@ -172,12 +174,11 @@ fn handed(block: &Block, by: &Target, value: ValueId) -> ValueId {
 }
 
 /// Branches at once where a jump hands a comparison, or some bits, to a block that only branches on it: the value itself is then not needed.
-fn branch_early(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let users = outside_users(func, &cfg);
-    let uses = demand::uses(func, &cfg);
+fn branch_early(func: &mut Func, cfg: &Cfg) -> bool {
+    let users = outside_users(func, cfg);
+    let uses = demand::uses(func, cfg);
     let mut found: Vec<(BlockId, BlockId)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         let Term::Jump(to) = &func.blocks[*id].term else { continue };
         let block = &func.blocks[to.block];
@@ -216,9 +217,8 @@ fn copy_end(func: &mut Func, from: BlockId, through: BlockId) {
 }
 
 /// Makes one block for each number that is returned: going there is shorter than loading it again.
-fn share_returns(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let defs = demand::defs(func, &cfg);
+fn share_returns(func: &mut Func, cfg: &Cfg) -> bool {
+    let defs = demand::defs(func, cfg);
     let mut by_number: FxHashMap<u64, Vec<BlockId>> = FxHashMap::default();
     let mut numbers = Vec::new();
     for id in &cfg.order {
@@ -256,8 +256,7 @@ fn share_returns(func: &mut Func) -> bool {
 }
 
 /// Joins a block with the only one that jumps to it.
-fn merge(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn merge(func: &mut Func, cfg: &Cfg) -> bool {
     let mut renames = super::Renames::new(func);
     let mut changed = false;
     for id in &cfg.order {

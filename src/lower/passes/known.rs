@@ -3,7 +3,7 @@
 //! The dominator tree is walked with a table of what holds; leaving a block forgets what it added. The question must be about the same values, so that the
 //! kernel's verifier has learnt the same from the branch before.
 
-use crate::ir::cfg::{Cfg, ix};
+use crate::ir::cfg::{Cfg, Dominators};
 use crate::ir::{BlockId, CmpOp, Cond, Func, Op, Term, ValueId};
 use rustc_hash::FxHashMap;
 
@@ -16,32 +16,26 @@ enum Right {
     Value(ValueId),
 }
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
     let mut numbers: FxHashMap<ValueId, u64> = FxHashMap::default();
-    let mut children: Vec<Vec<BlockId>> = vec![Vec::new(); func.blocks.len()];
-    for block in &cfg.order {
-        if let Some(dom) = cfg.idom(*block) {
-            children[ix(dom)].push(*block);
-        }
-        for inst in &func.blocks[*block].insts {
-            if let (Some(result), Op::Const(number)) = (inst.result, &inst.op) {
-                numbers.insert(result, *number);
-            }
+    for inst in cfg.order.iter().flat_map(|block| &func.blocks[*block].insts) {
+        if let (Some(result), Op::Const(number)) = (inst.result, &inst.op) {
+            numbers.insert(result, *number);
         }
     }
+    let dominators = Dominators::new(cfg);
     let mut known: FxHashMap<Key, bool> = FxHashMap::default();
     let mut changed = false;
-    let mut stack = vec![(func.entry, None)];
-    while let Some((block, leaving)) = stack.pop() {
-        if let Some(key) = leaving {
+    // The blocks above, with what each added.
+    let mut open: Vec<(BlockId, Key)> = Vec::new();
+    for block in dominators.walk() {
+        while let Some((_, key)) = open.pop_if(|(above, _)| !dominators.dominates(*above, block)) {
             known.remove(&key);
-            continue;
         }
-        if let Some((cond, holds)) = entered_by(func, &cfg, block) {
+        if let Some((cond, holds)) = entered_by(func, cfg, block) {
             let (key, opposite) = key(&cond, &numbers);
             if known.insert(key, holds != opposite).is_none() {
-                stack.push((block, Some(key)));
+                open.push((block, key));
             }
         }
         let decide = |cond: &Cond| {
@@ -63,7 +57,6 @@ pub(super) fn run(func: &mut Func) -> bool {
             *term = Term::Jump(if holds { then } else { otherwise }.clone());
             changed = true;
         }
-        stack.extend(children[ix(block)].iter().rev().map(|child| (*child, None)));
     }
     changed
 }

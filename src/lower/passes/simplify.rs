@@ -12,9 +12,8 @@ use crate::ir::cfg::{Cfg, ix};
 use crate::ir::{BlockId, Cond, Func, Inst, Op, Term, Value, ValueId};
 use crate::source::Span;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let mut pass = Simplify::new(func, &cfg);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut pass = Simplify::new(func, cfg);
     for block in &cfg.order {
         pass.block(*block);
     }
