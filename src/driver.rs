@@ -170,12 +170,13 @@ fn require_abi(hir: &Hir) -> Diags {
         let level = program.class.level.as_str();
         let culprit = program.class.culprit.as_ref();
         let (span, why) = culprit.map_or((program.span, ""), |c| (c.span, c.why.as_str()));
-        diags.push(
-            Diagnostic::new(Code::E0399, span, format!("this makes the program {level}, and `--require-abi` asks for abi"))
-                .label(why)
-                .secondary(program.span, "the program")
-                .help("read through mirrors and user tracepoints of the library, or compile without `--require-abi`"),
-        );
+        let message = format!("this makes the program {level}, and `--require-abi` asks for abi");
+        let help = "read through mirrors and user tracepoints of the library, or compile without `--require-abi`";
+        let mut diagnostic = Diagnostic::new(Code::E0399, span, message).label(why).help(help);
+        if span != program.span {
+            diagnostic = diagnostic.secondary(program.span, "the program");
+        }
+        diags.push(diagnostic);
     }
     diags
 }

@@ -9,7 +9,7 @@
 //! **Relocation.** What depends on the target kernel is part of an instruction: an offset that is [`Off::Core`], or a number that is [`Op::Core`]. No pass may
 //! look inside such a number, nor assume two of different [`CoreReloc`]s equal.
 //!
-//! Invariants, checked by `verify` after every pass: every use is dominated by its definition; arguments match parameters in number; every id is in range; a call has the
+//! Invariants, checked by `verify` whenever a pass changed something: every use is dominated by its definition; arguments match parameters in number; every id is in range; a call has the
 //! number of arguments of its helper; slot accesses stay inside their slot.
 
 pub mod cfg;

@@ -39,7 +39,7 @@ use hir::Hir;
 ///
 /// Never fails: what is wrong is left out of the HIR or marked in it, and told in the diagnostics.
 pub fn analyze(sources: &mut Sources, root: FileId, importer: &mut dyn Importer) -> (Hir, Diags) {
-    let (files, mut diags) = imports::load(sources, root, importer, &[syscall::LIBRARY]);
+    let (files, mut diags) = imports::load(sources, root, importer, syscall::library);
     let (decls, findings) = decls::collect(sources, &files);
     diags.extend(findings);
     let hir = programs::analyze(sources, decls, &files, &mut diags);

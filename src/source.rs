@@ -110,9 +110,8 @@ impl Sources {
         origin: Origin,
     ) -> FileId {
         let text = text.into();
-        let newlines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
         let line_starts = std::iter::once(0)
-            .chain(newlines)
+            .chain(text.match_indices('\n').map(|(i, _)| i + 1))
             .map(|i| u32::try_from(i).expect("source files are far smaller than 4 GiB"))
             .collect();
         let id = FileId(u32::try_from(self.files.len()).expect("far fewer than 2^32 files"));

@@ -18,32 +18,37 @@ pub struct Cfg {
     pub order: Vec<BlockId>,
     /// By block: where it is in `order`; `None` where nothing reaches it.
     position: Vec<Option<u32>>,
-    /// By block: the blocks that go to it, once for each way.
-    preds: Vec<Vec<BlockId>>,
-    /// By block: its nearest dominator; of the entry itself.
-    idom: Vec<Option<BlockId>>,
-    /// By block: where a walk of the dominator tree enters and leaves it.
-    walk: Vec<(u32, u32)>,
+    /// The blocks that go to a block, once for each way: those of all blocks, one block after the other.
+    preds: Vec<BlockId>,
+    /// By block: where its predecessors begin in `preds`, and last, where those of the last one end.
+    first_pred: Vec<usize>,
 }
 
 impl Cfg {
     /// The graph of a function.
     pub fn new(func: &Func) -> Cfg {
         let count = func.blocks.len();
-        let mut order = postorder(func);
-        order.reverse();
+        let order = reverse_postorder(func);
         let mut position = vec![None; count];
-        let mut preds = vec![Vec::new(); count];
+        // Counted by block, then summed up to where each block's end, then filled from there down.
+        let mut first_pred = vec![0; count + 1];
         for (i, block) in (0..).zip(&order) {
             position[ix(*block)] = Some(i);
+            func.blocks[*block].term.successors().for_each(|succ| first_pred[ix(succ)] += 1);
+        }
+        let mut total = 0;
+        for first in &mut first_pred {
+            total += *first;
+            *first = total;
+        }
+        let mut preds = vec![func.entry; total];
+        for block in order.iter().rev() {
             for succ in func.blocks[*block].term.successors() {
-                preds[ix(succ)].push(*block);
+                first_pred[ix(succ)] -= 1;
+                preds[first_pred[ix(succ)]] = *block;
             }
         }
-        let mut cfg = Cfg { order, position, preds, idom: Vec::new(), walk: Vec::new() };
-        cfg.find_dominators(func.entry, count);
-        cfg.walk_dominators(count);
-        cfg
+        Cfg { order, position, preds, first_pred }
     }
 
     /// Whether anything reaches a block.
@@ -53,26 +58,21 @@ impl Cfg {
 
     /// The blocks that go to a block, once for each way.
     pub fn preds(&self, block: BlockId) -> &[BlockId] {
-        &self.preds[ix(block)]
+        &self.preds[self.first_pred[ix(block)]..self.first_pred[ix(block) + 1]]
     }
 
-    /// The nearest block, other than itself, that every way to a block goes through.
-    pub fn idom(&self, block: BlockId) -> Option<BlockId> {
-        self.idom[ix(block)].filter(|dom| *dom != block)
-    }
-
-    /// Whether every way to `b` goes through `a`, which is so for `a` itself.
-    pub fn dominates(&self, a: BlockId, b: BlockId) -> bool {
-        let ((a_in, a_out), (b_in, b_out)) = (self.walk[ix(a)], self.walk[ix(b)]);
-        self.is_reachable(a) && self.is_reachable(b) && a_in <= b_in && b_out <= a_out
+    /// Where a block is in `order`.
+    fn place(&self, block: BlockId) -> Option<usize> {
+        self.position[ix(block)].map(|at| at as usize)
     }
 
     /// By block: in how many loops it is.
     pub fn loop_depths(&self) -> Vec<u32> {
+        let dominators = Dominators::new(self);
         let mut depth = vec![0; self.position.len()];
         let mut seen_for = vec![None; self.position.len()];
         for header in &self.order {
-            let latches = self.preds(*header).iter().filter(|p| self.dominates(*header, **p));
+            let latches = self.preds(*header).iter().filter(|p| dominators.dominates(*header, **p));
             let mut todo: Vec<BlockId> = latches.copied().collect();
             if todo.is_empty() {
                 continue;
@@ -89,63 +89,90 @@ impl Cfg {
         }
         depth
     }
+}
 
-    /// The dominators by iteration to a fixed point, as Cooper, Harvey and Kennedy have it.
-    fn find_dominators(&mut self, entry: BlockId, count: usize) {
-        let mut idom = vec![None; count];
-        idom[ix(entry)] = Some(entry);
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for block in self.order.iter().skip(1) {
-                let known = self.preds[ix(*block)].iter().filter(|p| idom[ix(**p)].is_some());
-                let new = known.copied().reduce(|a, b| self.meet(&idom, a, b));
-                if new != idom[ix(*block)] {
-                    idom[ix(*block)] = new;
-                    changed = true;
-                }
-            }
+/// Which blocks every way to a block goes through. By place in the graph's order, so that dominators come first.
+#[derive(Debug)]
+pub struct Dominators<'a> {
+    cfg: &'a Cfg,
+    /// Where a walk of the dominator tree, each block before those it dominates, comes by.
+    enter: Vec<usize>,
+    /// How many blocks it dominates.
+    size: Vec<usize>,
+}
+
+impl<'a> Dominators<'a> {
+    /// The dominators of a graph.
+    pub fn new(cfg: &'a Cfg) -> Dominators<'a> {
+        let idom = nearest(cfg);
+        let mut size = vec![1; idom.len()];
+        for at in (1..idom.len()).rev() {
+            size[idom[at]] += size[at];
         }
-        self.idom = idom;
+        let mut enter = vec![0; idom.len()];
+        // Where the next block below each comes by.
+        let mut next = vec![1; idom.len()];
+        for at in 1..idom.len() {
+            enter[at] = next[idom[at]];
+            next[at] = enter[at] + 1;
+            next[idom[at]] += size[at];
+        }
+        Dominators { cfg, enter, size }
     }
 
-    fn meet(&self, idom: &[Option<BlockId>], mut a: BlockId, mut b: BlockId) -> BlockId {
-        while a != b {
-            let later = if self.position[ix(a)] > self.position[ix(b)] { &mut a } else { &mut b };
-            *later = idom[ix(*later)].expect("a block that was met has a dominator");
-        }
-        a
+    /// Whether every way to `b` goes through `a`, which is so for `a` itself.
+    pub fn dominates(&self, a: BlockId, b: BlockId) -> bool {
+        let (Some(a), Some(b)) = (self.cfg.place(a), self.cfg.place(b)) else { return false };
+        (self.enter[a]..self.enter[a] + self.size[a]).contains(&self.enter[b])
     }
 
-    fn walk_dominators(&mut self, count: usize) {
-        let mut children = vec![Vec::new(); count];
-        for block in self.order.iter().skip(1) {
-            if let Some(dom) = self.idom(*block) {
-                children[ix(dom)].push(*block);
-            }
+    /// The blocks of the graph, each before those it dominates, and those right after it.
+    pub fn walk(&self) -> Vec<BlockId> {
+        let mut walk = self.cfg.order.clone();
+        for (at, block) in self.enter.iter().zip(&self.cfg.order) {
+            walk[*at] = *block;
         }
-        self.walk = vec![(0, 0); count];
-        let Some(entry) = self.order.first() else { return };
-        let mut clock = 0;
-        let mut stack = vec![(*entry, false)];
-        while let Some((block, leaving)) = stack.pop() {
-            clock += 1;
-            if leaving {
-                self.walk[ix(block)].1 = clock;
-            } else {
-                self.walk[ix(block)].0 = clock;
-                stack.push((block, true));
-                stack.extend(children[ix(block)].iter().map(|c| (*c, false)));
-            }
-        }
+        walk
     }
 }
 
-/// The blocks that can be reached, each after those it goes to. The way of a condition that holds is walked first, and so ends up behind the other.
-fn postorder(func: &Func) -> Vec<BlockId> {
-    let mut seen = vec![false; func.blocks.len()];
-    let mut order = Vec::with_capacity(func.blocks.len());
-    let mut stack = vec![(func.entry, 0)];
+/// The nearest dominators by iteration to a fixed point, as Cooper, Harvey and Kennedy have it.
+fn nearest(cfg: &Cfg) -> Vec<usize> {
+    const UNKNOWN: usize = usize::MAX;
+    let mut idom = vec![UNKNOWN; cfg.order.len()];
+    idom[0] = 0;
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (at, block) in cfg.order.iter().enumerate().skip(1) {
+            let known = cfg.preds(*block).iter().filter_map(|p| cfg.place(*p));
+            let known = known.filter(|p| idom[*p] != UNKNOWN);
+            let new = known.reduce(|a, b| meet(&idom, a, b)).unwrap_or(UNKNOWN);
+            changed |= std::mem::replace(&mut idom[at], new) != new;
+        }
+    }
+    idom
+}
+
+/// The nearest block that dominates both.
+fn meet(idom: &[usize], mut a: usize, mut b: usize) -> usize {
+    while a != b {
+        if a > b {
+            a = idom[a];
+        } else {
+            b = idom[b];
+        }
+    }
+    a
+}
+
+/// The blocks that can be reached, each before those it goes to, loops apart. The way of a condition that holds is walked first, and so ends up behind
+/// the other.
+fn reverse_postorder(func: &Func) -> Vec<BlockId> {
+    let count = func.blocks.len();
+    let (mut order, mut stack) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut seen = vec![false; count];
+    stack.push((func.entry, 0));
     seen[ix(func.entry)] = true;
     while let Some((block, next)) = stack.pop() {
         match func.blocks[block].term.successors().nth(next) {
@@ -158,5 +185,6 @@ fn postorder(func: &Func) -> Vec<BlockId> {
             None => order.push(block),
         }
     }
+    order.reverse();
     order
 }

@@ -51,6 +51,7 @@ helpers! {
     ProbeReadUserStr = 114, "bpf_probe_read_user_str", 3, "5.5";
     ProbeReadKernelStr = 115, "bpf_probe_read_kernel_str", 3, "5.5";
     KtimeGetBootNs = 125, "bpf_ktime_get_boot_ns", 0, "5.8";
+    RingbufOutput = 130, "bpf_ringbuf_output", 4, "5.8";
     RingbufReserve = 131, "bpf_ringbuf_reserve", 3, "5.8";
     RingbufSubmit = 132, "bpf_ringbuf_submit", 2, "5.8";
     RingbufDiscard = 133, "bpf_ringbuf_discard", 2, "5.8";

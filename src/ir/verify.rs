@@ -12,7 +12,7 @@
 //!
 //! Blocks that nothing reaches are not looked at. The cost is linear but for dominators.
 
-use super::cfg::{Cfg, ix};
+use super::cfg::{Cfg, Dominators, ix};
 use super::reloc::{AccessId, CoreReloc};
 use super::{BlockId, Func, Inst, Module, Off, Op, Space, Target, ValueId, Width};
 use thiserror::Error;
@@ -53,11 +53,11 @@ pub struct VerifyError {
 /// Checks every function of a module.
 pub fn verify_module(module: &Module) -> Result<(), VerifyError> {
     let env = Env::from(module);
-    module.funcs.iter().chain(&module.callbacks).try_for_each(|func| verify(func, &env))
+    module.funcs.iter().chain(&module.callbacks).try_for_each(|func| verify(func, &env).map(drop))
 }
 
-/// Checks a function.
-pub fn verify(func: &Func, env: &Env) -> Result<(), VerifyError> {
+/// Checks a function, and gives its graph, which had to be made for that.
+pub fn verify(func: &Func, env: &Env) -> Result<Cfg, VerifyError> {
     let error = |block: BlockId, what| VerifyError {
         func: func.name.to_string(),
         block: block.into_raw().into_u32(),
@@ -73,22 +73,25 @@ pub fn verify(func: &Func, env: &Env) -> Result<(), VerifyError> {
         }
     }
     let cfg = Cfg::new(func);
-    let mut verifier = Verifier { func, env, cfg: &cfg, defs: vec![None; func.values.len()] };
+    let dominators = Dominators::new(&cfg);
+    let defs = vec![None; func.values.len()];
+    let mut verifier = Verifier { func, env, cfg: &cfg, dominators, defs };
     for id in &cfg.order {
         verifier.definitions(*id).map_err(|what| error(*id, what))?;
     }
     for id in &cfg.order {
         verifier.block(*id).map_err(|what| error(*id, what))?;
     }
-    Ok(())
+    Ok(cfg)
 }
 
 struct Verifier<'a> {
     func: &'a Func,
     env: &'a Env,
     cfg: &'a Cfg,
+    dominators: Dominators<'a>,
     /// By value: its block, and its place there; parameters are at 0, instructions from 1.
-    defs: Vec<Option<(BlockId, usize)>>,
+    defs: Vec<Option<(BlockId, u32)>>,
 }
 
 type Check = Result<(), String>;
@@ -118,21 +121,32 @@ impl Verifier<'_> {
         }
         for (at, inst) in (1..).zip(&block.insts) {
             let mut uses = Ok(());
-            inst.op.each_use(|v| uses = uses.clone().and(self.dominated(v, id, at)));
+            inst.op.each_use(|v| {
+                if uses.is_ok() {
+                    uses = self.dominated(v, id, at);
+                }
+            });
             uses.and_then(|()| self.inst(inst)).map_err(|e| format!("{:?}: {e}", inst.op))?;
         }
         let mut uses = Ok(());
-        block.term.each_use(|v| uses = uses.clone().and(self.dominated(v, id, usize::MAX)));
+        block.term.each_use(|v| {
+            if uses.is_ok() {
+                uses = self.dominated(v, id, u32::MAX);
+            }
+        });
         uses?;
         block.term.targets().try_for_each(|t| self.target(t))
     }
 
-    fn dominated(&self, value: ValueId, block: BlockId, at: usize) -> Check {
+    fn dominated(&self, value: ValueId, block: BlockId, at: u32) -> Check {
         let def = self.defs.get(ix(value)).copied().flatten();
         let (def_block, def_at) =
             def.ok_or_else(|| format!("v{} is not defined", value.into_raw()))?;
-        let holds =
-            if def_block == block { def_at < at } else { self.cfg.dominates(def_block, block) };
+        let holds = if def_block == block {
+            def_at < at
+        } else {
+            self.dominators.dominates(def_block, block)
+        };
         ensure(holds, || format!("v{} is used where it is not defined", value.into_raw()))
     }
 
@@ -206,7 +220,7 @@ impl Verifier<'_> {
     /// An access right at the address of a slot stays inside it.
     fn in_slot(&self, addr: ValueId, off: i16, width: Width) -> Check {
         let Some((block, at @ 1..)) = self.defs[ix(addr)] else { return Ok(()) };
-        let Op::SlotAddr(slot, start) = self.func.blocks[block].insts[at - 1].op else {
+        let Op::SlotAddr(slot, start) = self.func.blocks[block].insts[at as usize - 1].op else {
             return Ok(());
         };
         let start = i64::from(start) + i64::from(off);

@@ -52,6 +52,16 @@ pub(super) fn defs<'a>(func: &'a Func, cfg: &Cfg) -> Defs<'a> {
     defs
 }
 
+/// By value: how often it is used.
+pub(super) fn uses(func: &Func, cfg: &Cfg) -> Vec<u32> {
+    let mut uses = vec![0; func.values.len()];
+    for block in cfg.order.iter().map(|b| &func.blocks[*b]) {
+        block.insts.iter().for_each(|i| i.op.each_use(|v| uses[ix(v)] += 1));
+        block.term.each_use(|v| uses[ix(v)] += 1);
+    }
+    uses
+}
+
 /// The number that a value is, if it is one.
 pub(super) fn number(defs: &Defs, value: ValueId) -> Option<u64> {
     match defs[ix(value)]?.op {

@@ -3,6 +3,7 @@
 
 use super::machine::{Block, Inst, MachineFunc, Made, Reg, Term};
 use super::regalloc::{TooComplex, live_out};
+use crate::source::Span;
 
 /// How far into a block it is looked whether it minds.
 const MAX_LOOK: usize = 64;
@@ -14,6 +15,10 @@ pub(super) fn hoist(func: &mut MachineFunc) -> Result<(), TooComplex> {
         return Ok(());
     }
     let live_out = live_out(func)?;
+    let mut preds = vec![Vec::new(); func.blocks.len()];
+    for (b, block) in func.blocks.iter().enumerate() {
+        block.term.successors().for_each(|succ| preds[succ].push(b));
+    }
     for b in 0..func.blocks.len() {
         let Term::Branch { then, otherwise, .. } = func.blocks[b].term else { continue };
         let ways = [(then, otherwise), (otherwise, then)];
@@ -23,9 +28,11 @@ pub(super) fn hoist(func: &mut MachineFunc) -> Result<(), TooComplex> {
         }) {
             let is_set = |inst: &Inst| matches!(inst, Inst::Make { dst, .. } if set.contains(dst));
             let insts = std::mem::take(&mut func.blocks[way].insts);
-            let (early, rest) = insts.into_iter().partition(|(inst, _)| is_set(inst));
+            let (mut early, rest): (Vec<_>, _) =
+                insts.into_iter().partition(|(inst, _)| is_set(inst));
+            early.retain(|(inst, _)| !is_done(func, &preds, b, inst));
             func.blocks[way].insts = rest;
-            func.blocks[b].insts.extend::<Vec<_>>(early);
+            func.blocks[b].insts.extend(early);
         }
     }
     Ok(())
@@ -62,15 +69,61 @@ fn is_edge(func: &MachineFunc, from: usize, way: usize) -> bool {
 
 /// Whether a block needs what a register holds at its start, or would get it from a copy that could otherwise be none.
 fn minds(block: &Block, live_out: &[Reg], reg: Reg) -> bool {
-    for (inst, _) in block.insts.iter().take(MAX_LOOK) {
-        let (mut reads, mut writes) = (false, false);
+    for (at, (inst, _)) in block.insts.iter().enumerate().take(MAX_LOOK) {
+        let mut reads = false;
         inst.each_use(|r| reads |= r == reg);
-        inst.each_def(|r| writes |= r == reg);
-        if reads || writes {
-            return reads || matches!(inst, Inst::Copy { .. });
+        if reads || writes(inst, reg) {
+            return reads || !is_new(&block.insts[..at], inst);
         }
     }
     let mut used = block.insts.len() > MAX_LOOK;
     block.term.each_use(|r| used |= r == reg);
     used || live_out.binary_search(&reg).is_ok()
+}
+
+/// Whether what a register gets from an instruction comes into being in the block: a copy of it can still be none, since nothing lives before it.
+fn is_new(before: &[(Inst, Span)], inst: &Inst) -> bool {
+    let mut inst = inst;
+    let mut before = before.iter().map(|(inst, _)| inst).rev();
+    loop {
+        let from = match inst {
+            Inst::Copy { src, .. } => *src,
+            // These go on with what the register held.
+            Inst::Alu { dst, .. }
+            | Inst::Neg { dst }
+            | Inst::Swap { dst, .. }
+            | Inst::SetUnless { dst, .. } => *dst,
+            Inst::Make { .. } | Inst::Extend { .. } | Inst::Load { .. } | Inst::Call { .. } => {
+                return true;
+            }
+            Inst::Store { .. } | Inst::AtomicAdd { .. } => return false,
+        };
+        match before.find(|inst| writes(inst, from)) {
+            Some(def) => inst = def,
+            None => return false,
+        }
+    }
+}
+
+fn writes(inst: &Inst, reg: Reg) -> bool {
+    let mut writes = false;
+    inst.each_def(|r| writes |= r == reg);
+    writes
+}
+
+/// Whether an instruction at the end of a block would only repeat what was done on the only way there.
+fn is_done(func: &MachineFunc, preds: &[Vec<usize>], block: usize, inst: &Inst) -> bool {
+    let Inst::Make { dst, .. } = inst else { return false };
+    let mut at = block;
+    for _ in 0..MAX_LOOK {
+        // A register that is kept over a call is dearer than a number.
+        let ends = |i: &&Inst| writes(i, *dst) || matches!(i, Inst::Call { .. });
+        let last = func.blocks[at].insts.iter().map(|(inst, _)| inst).rev().find(ends);
+        match (last, preds[at].as_slice()) {
+            (Some(last), _) => return last == inst,
+            (None, [pred]) => at = *pred,
+            (None, _) => return false,
+        }
+    }
+    false
 }

@@ -1,25 +1,29 @@
 //! The optimiser: IR → shorter IR.
 //!
-//! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each. No pass hoists anything, and none moves a
-//! check from one value to another, so that the kernel's verifier sees each check where the source has it.
+//! In: a valid function. Out: one that does the same, after a fixed schedule of passes with the verifier after each that changes it, and at the end. No pass hoists
+//! anything, and none moves a check from one value to another, so that the kernel's verifier sees each check where the source has it for the first time.
 
+mod context;
 mod cse;
 mod dce;
 mod flow;
+mod known;
 mod params;
 mod simplify;
 
 use crate::ir::Func;
 use crate::ir::ValueId;
-use crate::ir::cfg::ix;
+use crate::ir::cfg::{Cfg, ix};
 use crate::ir::verify::{Env, verify};
+pub(super) use context::read_first;
 
-/// A pass returns whether it changed anything.
-type Pass = fn(&mut Func) -> bool;
+/// A pass is given a function with its graph, and returns whether it changed anything.
+type Pass = fn(&mut Func, &Cfg) -> bool;
 
 /// One round.
-const SCHEDULE: [(&str, Pass); 5] = [
+const SCHEDULE: [(&str, Pass); 6] = [
     ("simplify", simplify::run),
+    ("known", known::run),
     ("flow", flow::run),
     ("params", params::run),
     ("cse", cse::run),
@@ -27,30 +31,32 @@ const SCHEDULE: [(&str, Pass); 5] = [
 ];
 
 /// Later rounds rarely find anything: what is left after these stays.
-const MAX_ROUNDS: u32 = 4;
+const MAX_ROUNDS: usize = 4;
 
-/// Runs all passes.
+/// Runs all passes, until each has found nothing to change.
 ///
 /// # Panics
 /// When the function is not valid before or after a pass, which is a bug.
 pub(super) fn run(func: &mut Func, env: &Env) {
-    check(func, env, "lowering");
-    for _ in 0..MAX_ROUNDS {
-        let mut changed = false;
-        for (name, pass) in SCHEDULE {
-            changed |= pass(func);
-            check(func, env, name);
+    let mut cfg = check(func, env, "lowering");
+    let mut idle = 0;
+    for (name, pass) in SCHEDULE.iter().cycle().take(MAX_ROUNDS * SCHEDULE.len()) {
+        if pass(func, &cfg) {
+            cfg = check(func, env, name);
+            idle = 0;
+        } else {
+            idle += 1;
         }
-        if !changed {
+        if idle == SCHEDULE.len() {
             break;
         }
     }
+    // That a pass changed nothing was taken on trust until here.
+    check(func, env, "a pass that claims to have changed nothing");
 }
 
-fn check(func: &Func, env: &Env, after: &str) {
-    if let Err(error) = verify(func, env) {
-        panic!("invalid IR after {after}: {error}\n{func}");
-    }
+fn check(func: &Func, env: &Env, after: &str) -> Cfg {
+    verify(func, env).unwrap_or_else(|error| panic!("invalid IR after {after}: {error}\n{func}"))
 }
 
 /// Values that others stand for.

@@ -28,7 +28,7 @@ pub(super) fn select(func: &Func, cfg: &Cfg, target: Target, ctx: Reg) -> Machin
         defs: demand::defs(func, cfg),
         demands: demand::demands(func, cfg, &ranges, target.cpu >= Cpu::V3),
         ranges,
-        uses: count_uses(func, cfg),
+        uses: demand::uses(func, cfg),
         wants_zext: vec![false; func.values.len()],
         homes: vec![None; func.values.len()],
         block_of,
@@ -73,15 +73,6 @@ struct Select<'a> {
     out: MachineFunc,
     insts: Vec<(Inst, Span)>,
     span: Span,
-}
-
-fn count_uses(func: &Func, cfg: &Cfg) -> Vec<u32> {
-    let mut uses = vec![0; func.values.len()];
-    for block in cfg.order.iter().map(|b| &func.blocks[*b]) {
-        block.insts.iter().for_each(|i| i.op.each_use(|v| uses[ix(v)] += 1));
-        block.term.each_use(|v| uses[ix(v)] += 1);
-    }
-    uses
 }
 
 /// The number as an immediate operand, which is sign-extended.

@@ -6,7 +6,7 @@
 use super::suggest::nearest;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{FileId, MAX_FILE_BYTES, Origin, Sources, Span};
-use crate::syntax::ast::{ItemKind, StrLit};
+use crate::syntax::ast::{File, ItemKind, StrLit};
 use crate::syntax::{self, Parsed};
 use crate::uapi;
 use indexmap::IndexMap;
@@ -54,24 +54,24 @@ pub struct LoadedFile {
     pub parsed: Parsed,
 }
 
-/// Parses `root` and everything it imports, and the library's files named in `extra`, which the script needs without saying so.
+/// Which file of the library a file needs without saying so, if any.
+pub type Implied = fn(&File) -> Option<&'static str>;
+
+/// Parses `root` and everything it imports.
 pub fn load(
     sources: &mut Sources,
     root: FileId,
     importer: &mut dyn Importer,
-    extra: &[&str],
+    implied: Implied,
 ) -> (Vec<LoadedFile>, Diags) {
     let mut loader = Loader {
         sources,
         importer,
+        implied,
         seen: IndexMap::default(),
         files: Vec::new(),
         diags: Diags::new(),
     };
-    for path in extra {
-        let path = StrLit { value: (*path).into(), span: Span::new(root, 0, 0) };
-        loader.import(&path, root, 0);
-    }
     let name = loader.sources.file(root).name.clone();
     loader.seen.insert(name.clone(), State::Open);
     loader.file(root, &name, 0);
@@ -90,6 +90,7 @@ enum State {
 struct Loader<'a> {
     sources: &'a mut Sources,
     importer: &'a mut dyn Importer,
+    implied: Implied,
     /// Files by name, in the order in which they were met.
     seen: IndexMap<String, State, FxBuildHasher>,
     files: Vec<LoadedFile>,
@@ -100,6 +101,10 @@ impl Loader<'_> {
     fn file(&mut self, file: FileId, name: &str, depth: usize) {
         let (parsed, diags) = syntax::parse(self.sources, file);
         self.diags.extend(diags);
+        if let Some(path) = (self.implied)(&parsed.file) {
+            let path = StrLit { value: path.into(), span: Span::new(file, 0, 0) };
+            self.import(&path, file, depth);
+        }
         let imports = parsed.file.items.iter().filter_map(|item| match &item.kind {
             ItemKind::Import(path) => Some(path),
             _ => None,
@@ -202,7 +207,7 @@ mod tests {
         let mut sources = Sources::new();
         let (name, text) = files.0[0].clone();
         let root = sources.add(name, text, Origin::User);
-        let (loaded, diags) = load(&mut sources, root, &mut files, &[]);
+        let (loaded, diags) = load(&mut sources, root, &mut files, |_| None);
         let names = loaded.iter().map(|f| sources.file(f.file).name.clone()).collect();
         (names, diags.sorted().iter().map(|d| (d.code, d.message.clone())).collect())
     }

@@ -30,7 +30,7 @@ enum What {
 
 const KINDS: &[Kind] = &[
     Kind { names: &["user"], usage: "user:NAME", what: What::User },
-    Kind { names: &["syscall"], usage: "syscall:NAME:enter", what: What::Syscall },
+    Kind { names: &[syscall::KIND], usage: "syscall:NAME:enter", what: What::Syscall },
     Kind { names: &["begin", "BEGIN"], usage: "begin", what: What::Once(Once::Begin) },
     Kind { names: &["end", "END"], usage: "end", what: What::Once(Once::End) },
     Kind { names: &["interval", "i"], usage: "interval:s:1", what: What::Interval },

@@ -1,7 +1,7 @@
 //! System call probes: `syscall:NAME:enter|exit` as raw `sys_enter` and `sys_exit` with a condition around the body.
 //!
-//! In: a spec. Out: its [`Place`], whose [`Guard`] holds for the named call alone. The library's `syscall` file, which every script imports, says where
-//! the number, the arguments and the mark of a compat task are; which architecture the target is, is told by the fields its `pt_regs` has.
+//! In: a spec. Out: its [`Place`], whose [`Guard`] holds for the named call alone. The library's `syscall` file, which is imported by having such a probe, says
+//! where the number, the arguments and the mark of a compat task are; which architecture the target is, is told by the fields its `pt_regs` has.
 //! Invariant: the body is run for no other call: neither by a compat task, whose numbers mean other calls, nor on an architecture that the library does not know.
 
 use super::body::{ArgValue, ProbeArg, ProbeArgs, argument_field, int};
@@ -16,10 +16,12 @@ use super::syscalls::{self, Syscall};
 use super::types::{Pointee, Ty};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::{Ident, ProbeSpec};
+use crate::syntax::ast::{File, Ident, Item, ItemKind, ProbeSpec};
 
+/// What the specs of these probes begin with.
+pub(super) const KIND: &str = "syscall";
 /// The file of the library that the names below are declared in.
-pub(super) const LIBRARY: &str = "syscall";
+const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
@@ -30,6 +32,16 @@ const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
 /// The mirror of the current thread, and its field that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
 const COMPAT: &str = "compat";
+
+/// The file of the library that a file's probes need.
+pub(super) fn library(file: &File) -> Option<&'static str> {
+    let is_syscall = |spec: &ProbeSpec| spec.parts.first().is_some_and(|p| p.name == KIND);
+    let has_one = |item: &Item| match &item.kind {
+        ItemKind::Probe(probe) => probe.specs.iter().any(is_syscall),
+        _ => false,
+    };
+    file.items.iter().any(has_one).then_some(LIBRARY)
+}
 
 /// When the body runs.
 #[derive(Debug)]

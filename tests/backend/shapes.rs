@@ -7,7 +7,7 @@ use ubpfc::ir::{
 };
 use ubpfc::isa::code::Function;
 use ubpfc::lower::compile;
-use ubpfc::sema::hir::Hir;
+use ubpfc::sema::hir::{Hir, PrototypeId};
 use ubpfc::target;
 
 fn compile_one(build: Build) -> Function {
@@ -203,4 +203,95 @@ fn extensions_cost_nothing_where_nobody_looks() {
     let text = super::show(&function.insns);
     assert!(text.contains("if w1 s"), "{text}");
     assert!(function.insns.len() <= 7, "{text}");
+}
+
+/// A branch that an earlier one has decided is none, and 0 is set before the null check that asks for it.
+#[test]
+fn a_chain_of_fields_asks_once_for_each_pointer() {
+    let mut b = Build::new();
+    let ctx = b.op(Op::Ctx);
+    let task = b.load(Width::D, false, Space::Ctx, ctx, 8);
+    let mut sum = b.number(0);
+    for access in [0, 1] {
+        let (valid, _) = b.block(0);
+        let (done, field) = b.block(1);
+        let zero = b.number(0);
+        goes_to(&mut b, (CmpOp::Eq, task, 0), to(done, &[zero]), to(valid, &[]));
+        b.at = valid;
+        let value = kernel(&mut b, task, access, false);
+        b.jump(done, &[value]);
+        b.at = done;
+        sum = b.bin(BinOp::Add, sum, field[0]);
+    }
+    let (end, _) = b.block(0);
+    let (more, _) = b.block(0);
+    goes_to(&mut b, (CmpOp::Eq, task, 0), to(end, &[]), to(more, &[]));
+    b.at = more;
+    let (again, _) = b.block(0);
+    goes_to(&mut b, (CmpOp::Ne, task, 0), to(again, &[]), to(end, &[]));
+    b.at = again;
+    let one = b.number(1);
+    sum = b.bin(BinOp::Add, sum, one);
+    b.ret(sum);
+    b.at = end;
+    let zero = b.number(0);
+    b.ret(zero);
+    let function = compile_one(b);
+    let text = super::show(&function.insns);
+    assert_eq!(text.matches("if ").count(), 3, "{text}");
+    assert!(function.insns.len() <= 14, "{text}");
+}
+
+/// Two arguments that are needed after a call are read before it, so that the context is not kept.
+#[test]
+fn arguments_are_read_before_the_context_is_lost() {
+    let mut b = Build::new();
+    let ctx = b.op(Op::Ctx);
+    let time = b.call(Helper::KtimeGetNs, &[]);
+    let first = b.load(Width::D, false, Space::Ctx, ctx, 0);
+    let second = b.load(Width::D, false, Space::Ctx, ctx, 8);
+    let sum = b.bin(BinOp::Add, first, second);
+    let all = b.bin(BinOp::Add, time, sum);
+    b.ret(all);
+    let function = compile_one(b);
+    let text = super::show(&function.insns);
+    assert!(function.insns.len() <= 6, "{text}");
+}
+
+/// What only some prototypes hand over is read behind the question which one it is.
+#[test]
+fn arguments_are_not_read_before_the_question_about_the_prototype() {
+    let mut b = Build::new();
+    let ctx = b.op(Op::Ctx);
+    b.effect(Op::Call(Helper::KtimeGetNs, Vec::new()));
+    let (has, _) = b.block(0);
+    let (has_not, _) = b.block(0);
+    let prototype = PrototypeId::from_raw(la_arena::RawIdx::from_u32(0));
+    let asked = b.op(Op::Core(CoreReloc::Prototype(prototype)));
+    goes_to(&mut b, (CmpOp::Ne, asked, 0), to(has, &[]), to(has_not, &[]));
+    b.at = has;
+    let value = b.load(Width::D, false, Space::Ctx, ctx, 8);
+    b.ret(value);
+    b.at = has_not;
+    let zero = b.number(0);
+    b.ret(zero);
+    let function = compile_one(b);
+    let text = super::show(&function.insns);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}: {text}"));
+    assert!(at("if ") < at("+8)"), "{text}");
+}
+
+/// Stack that nothing reads is not written.
+#[test]
+fn what_nothing_reads_is_not_written() {
+    let mut b = Build::new();
+    let slot = b.slot(16, 8, "a key");
+    let addr = b.op(Op::SlotAddr(slot, 0));
+    let time = b.call(Helper::KtimeGetNs, &[]);
+    b.store(Width::D, Space::Stack, addr, 0, time);
+    b.store(Width::D, Space::Stack, addr, 8, time);
+    let zero = b.number(0);
+    b.ret(zero);
+    let function = compile_one(b);
+    assert_eq!(function.insns.len(), 3, "{}", super::show(&function.insns));
 }

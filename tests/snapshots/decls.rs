@@ -13,7 +13,7 @@ use ubpfc::uapi;
 fn collect(name: &str, script: &str) -> Decls {
     let mut sources = Sources::new();
     let root = sources.add(name, script, Origin::User);
-    let (files, mut diags) = imports::load(&mut sources, root, &mut Library, &[]);
+    let (files, mut diags) = imports::load(&mut sources, root, &mut Library, |_| None);
     let (decls, findings) = decls::collect(&sources, &files);
     diags.extend(findings);
     assert!(diags.is_empty(), "{}", shown(&sources, &diags));

@@ -28,15 +28,3 @@ fn ir(name: &str, text: &str) -> String {
 fn scripts_become_ir() {
     snapshots("ir/*.ub", "ir", ir);
 }
-
-#[test]
-fn limits_of_bpf_are_told() {
-    snapshots("limits/*.ub", "diag", |name, text| {
-        let (sources, hir, diags) = analyze(name, text);
-        assert!(!diags.has_errors(), "{name}");
-        let diags = lower::build(&hir, Target::default()).unwrap_err();
-        let shown = shown(&sources, &diags);
-        assert!(shown.contains(name.split('-').next().unwrap()), "{shown}");
-        shown
-    });
-}

@@ -12,10 +12,11 @@ mod lower;
 mod sema;
 mod syntax;
 
+use std::path::Path;
 use ubpfc::diag::{Diags, Format, render};
 use ubpfc::sema::hir::Hir;
-use ubpfc::sema::imports::Library;
-use ubpfc::source::{Origin, Sources};
+use ubpfc::sema::imports::{Found, Importer, Library};
+use ubpfc::source::{FileId, Origin, Sources};
 
 /// Compares what `print` makes of every file, given its name and text, with `NAME.KIND.snap` beside it.
 fn snapshots(glob: &str, kind: &str, print: impl Fn(&str, &str) -> String) {
@@ -33,11 +34,25 @@ fn snapshots(glob: &str, kind: &str, print: impl Fn(&str, &str) -> String) {
     });
 }
 
+/// Finds the library's files, and those beside the scripts in `testdata/errors`.
+struct Beside;
+
+impl Importer for Beside {
+    fn find(&mut self, path: &str, importing: FileId, sources: &Sources) -> Result<Found, String> {
+        let Some(name) = path.strip_prefix("./") else {
+            return Library.find(path, importing, sources);
+        };
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors").join(name);
+        let text = std::fs::read_to_string(beside).map_err(|e| e.to_string())?;
+        Ok(Found { name: name.to_owned(), text, origin: Origin::User })
+    }
+}
+
 /// The whole front end on one script.
 fn analyze(name: &str, text: &str) -> (Sources, Hir, Diags) {
     let mut sources = Sources::new();
     let root = sources.add(name, text, Origin::User);
-    let (hir, diags) = ubpfc::sema::analyze(&mut sources, root, &mut Library);
+    let (hir, diags) = ubpfc::sema::analyze(&mut sources, root, &mut Beside);
     (sources, hir, diags)
 }
 

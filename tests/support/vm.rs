@@ -161,7 +161,8 @@ macro_rules! helpers {
 
 /// Every helper by number: those of the kernel, then our own.
 const HELPERS: &[Entry] = &{
-    const KERNEL: &[Entry] = helpers!(1 2 3 5 7 8 14 15 16 35 80 112 113 114 115 125 131 132 133);
+    const KERNEL: &[Entry] =
+        helpers!(1 2 3 5 7 8 14 15 16 35 80 112 113 114 115 125 130 131 132 133);
     let mut all = [(0, for_each as rbpf::Helper); KERNEL.len() + 3];
     let mut i = 0;
     while i < KERNEL.len() {
@@ -244,6 +245,7 @@ impl Machine {
             80 => self.env.cgroup.cast_signed(),
             112 | 113 => self.probe_read(a, size(b), c),
             114 | 115 => self.probe_read_str(a, size(b), c),
+            130 => self.output(a, b, size(c)),
             131 => self.reserve(a, size(b)).cast_signed(),
             132 | 133 => self.submit(a, number == 132),
             _ => unreachable!("not in the table"),
@@ -342,6 +344,13 @@ impl Machine {
         text.push(0);
         self.write(to, &text);
         i64::try_from(text.len()).expect("short")
+    }
+
+    fn output(&mut self, ring: u64, data: u64, size: usize) -> i64 {
+        let record = self.reserve(ring, size);
+        let bytes = self.read(data, size);
+        self.write(record, &bytes);
+        self.submit(record, true)
     }
 
     fn reserve(&mut self, ring: u64, size: usize) -> u64 {

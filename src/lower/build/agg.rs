@@ -6,7 +6,7 @@ use super::func::Join;
 use super::kernel::Text;
 use super::map::is_per_cpu;
 use super::memory::Place;
-use super::{Program, key_fields};
+use super::{Program, key_fields, layout};
 use crate::ir::{BinOp, CmpOp, Cond, ValueId, Width};
 use crate::sema::hir::{Agg, Expr, MapRef, MapValue};
 use crate::sema::types::Ty;
@@ -92,7 +92,10 @@ impl<'h> Program<'_, 'h> {
         let mut key = None;
         if !entry.key.is_empty() {
             let place = self.temp(fields.size, format!("key of @{}", map.name));
-            self.write_fields(&entry.key, &fields, place, Text::Canonical);
+            // The bucket, which is last, has a place among the fields but comes later.
+            let bucket = fields.offsets.last().copied().unwrap_or(0);
+            let before = layout::Fields { size: bucket, ..fields.clone() };
+            self.write_fields(&entry.key, &before, place, Text::Canonical);
             key = Some(place);
         }
         let signed = value.is_some_and(|value| self.is_signed(&value.ty));
@@ -105,6 +108,8 @@ impl<'h> Program<'_, 'h> {
             Some(key) => {
                 let at = fields.offsets.last().copied().unwrap_or(0);
                 self.store(key.at(at), Width::W, bucket);
+                let end = at + Width::W.bytes();
+                self.clear(key.at(end), fields.size.saturating_sub(end));
                 key
             }
             None => self.scalar_key(entry.map, bucket, Width::W),

@@ -35,6 +35,16 @@ pub(super) enum Fact {
     Field(ValueId, MirrorId, u32, bool),
     /// The address of the value of a key, which is not null: as long as the map is not changed.
     Entry(MapId, SlotId),
+    /// What looking a key up in an array gave: its entries stay where they are.
+    Element(MapId, SlotId),
+}
+
+/// What is in a slot that is written once: values, where they are and how wide, and zeros between them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Contents {
+    /// In bytes.
+    pub(super) size: u32,
+    pub(super) parts: Vec<(u32, Width, ValueId)>,
 }
 
 /// How many facts are worth remembering besides variables: a bound on the work at branches.
@@ -44,8 +54,8 @@ const MAX_FACTS: usize = 256;
 #[derive(Clone, Debug, Default)]
 struct Env {
     values: BTreeMap<Fact, ValueId>,
-    /// Slots that hold nothing but this value: keys that can be used again.
-    keys: BTreeMap<(ValueId, Width), SlotId>,
+    /// Slots that hold nothing but this: keys that can be used again.
+    keys: BTreeMap<Contents, SlotId>,
 }
 
 /// A place where ways come together.
@@ -201,9 +211,9 @@ impl FuncBuilder {
         self.env.values.retain(|fact, _| stays(fact));
     }
 
-    /// A slot that holds this value and nothing else.
-    pub(super) fn key_slot(&self, value: ValueId, width: Width) -> Option<SlotId> {
-        self.env.keys.get(&(value, width)).copied()
+    /// A slot that holds this and nothing else.
+    pub(super) fn key_slot(&self, key: &Contents) -> Option<SlotId> {
+        self.env.keys.get(key).copied()
     }
 
     /// Whether a slot holds a key and nothing else.
@@ -211,10 +221,10 @@ impl FuncBuilder {
         self.env.keys.values().any(|key| *key == slot)
     }
 
-    /// Remembers that a slot, which is never written again, holds this value.
-    pub(super) fn remember_key(&mut self, value: ValueId, width: Width, slot: SlotId) {
+    /// Remembers that a slot, which is never written again, holds this.
+    pub(super) fn remember_key(&mut self, key: Contents, slot: SlotId) {
         if self.env.keys.len() < MAX_FACTS {
-            self.env.keys.insert((value, width), slot);
+            self.env.keys.insert(key, slot);
         }
     }
 

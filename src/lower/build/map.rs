@@ -2,7 +2,7 @@
 //!
 //! Invariant: keys and values handed to helpers are written in full, padding too; a value's pointer is compared with null before use.
 
-use super::func::{Fact, Join};
+use super::func::{Contents, Fact, Join};
 use super::kernel::Text;
 use super::memory::Place;
 use super::{Program, key_fields, layout};
@@ -53,6 +53,21 @@ impl<'h> Program<'_, 'h> {
 
     /// The address of the value of a key, or null.
     pub(super) fn lookup_key(&mut self, map: MapId, key: Place) -> ValueId {
+        let slot = key.as_slot().filter(|slot| self.f.is_key(*slot));
+        match slot.filter(|_| is_array(self.hir.maps[map].kind)) {
+            Some(slot) => {
+                if let Some(found) = self.f.get(Fact::Element(map, slot)) {
+                    return found;
+                }
+                let found = self.call_lookup(map, key);
+                self.f.remember(Fact::Element(map, slot), found);
+                found
+            }
+            None => self.call_lookup(map, key),
+        }
+    }
+
+    fn call_lookup(&mut self, map: MapId, key: Place) -> ValueId {
         let map = self.f.value(Op::MapAddr(MapTarget::Map(map)));
         let key = self.address(key);
         self.f.call(Helper::MapLookup, vec![map, key])
@@ -86,20 +101,42 @@ impl<'h> Program<'_, 'h> {
             parts => {
                 let fields = key_fields(hir, map);
                 let key = self.temp(fields.size, format!("key of @{}", map.name));
+                if parts.iter().all(|part| part.ty.is_scalar()) {
+                    return self.key_of_scalars(parts, &fields, key);
+                }
                 self.write_fields(parts, &fields, key, Text::Canonical);
                 key
             }
         }
     }
 
+    /// Writes a key of several scalars, or finds it where it is already: what was written then is dead.
+    fn key_of_scalars(&mut self, parts: &'h [Expr], fields: &layout::Fields, key: Place) -> Place {
+        let mut contents = Contents { size: fields.size, parts: Vec::new() };
+        self.write_each(parts, fields, key, |p, part, place, offset| {
+            let value = p.scalar(part);
+            let width = Width::from_bytes(p.int_of(&part.ty).size()).unwrap_or(Width::D);
+            p.store(place, width, value);
+            contents.parts.push((offset, width, value));
+        });
+        if let Some(slot) = self.f.key_slot(&contents) {
+            return Place::slot(slot);
+        }
+        if let Some(slot) = key.as_slot() {
+            self.f.remember_key(contents, slot);
+        }
+        key
+    }
+
     /// A key that is one scalar, in a slot that already holds it if there is one.
     pub(super) fn scalar_key(&mut self, map: MapId, value: ValueId, width: Width) -> Place {
-        if let Some(slot) = self.f.key_slot(value, width) {
+        let contents = Contents { size: width.bytes(), parts: vec![(0, width, value)] };
+        if let Some(slot) = self.f.key_slot(&contents) {
             return Place::slot(slot);
         }
         let slot = self.f.slot(width.bytes(), format!("key of @{}", self.hir.maps[map].name));
         self.store(Place::slot(slot), width, value);
-        self.f.remember_key(value, width, slot);
+        self.f.remember_key(contents, slot);
         Place::slot(slot)
     }
 
@@ -110,6 +147,10 @@ impl<'h> Program<'_, 'h> {
             let number = self.scalar(value);
             let purpose = format!("value for @{}", self.hir.maps[entry.map].name);
             let stored = layout::stored(&value.ty);
+            if is_array(self.hir.maps[entry.map].kind) {
+                let set = |p: &mut Self, place| p.store_scalar(place, &stored, number);
+                return self.in_place(entry.map, key, set, |_| {});
+            }
             let place = self.temp(self.size_of(&stored), purpose);
             self.store_scalar(place, &stored, number);
             place

@@ -206,6 +206,18 @@ fn records_are_built_in_place() {
 }
 
 #[test]
+fn small_records_are_copied_in_one_call() {
+    let mut s = Script::new();
+    let line = s.output(OutputKind::Printf("%d".into()), vec![Ty::U64]);
+    let cpu = s.expr(ExprKind::Builtin(Builtin::Cpu), Ty::U64);
+    let print = s.stmt(StmtKind::Output(line, vec![cpu]));
+    s.tracepoint(vec![print]);
+    let (text, _) = s.lower();
+    assert_eq!(text.matches("bpf_ringbuf_output").count(), 1, "{text}");
+    assert!(!text.contains("bpf_ringbuf_reserve"), "{text}");
+}
+
+#[test]
 fn pointers_that_the_verifier_does_not_know_are_probed() {
     let mut s = Script::new();
     let curtask = s.expr(ExprKind::Builtin(Builtin::Curtask), Ty::Ptr(Pointee::Mirror(s.task)));

@@ -123,10 +123,21 @@ impl<'h> Program<'_, 'h> {
         to: Place,
         text: Text,
     ) {
+        self.write_each(parts, fields, to, |p, part, place, _| p.write(part, place, text));
+    }
+
+    /// Clears the padding between and after values that are laid out, and lets `write` write each: the value, its place, and its offset.
+    pub(super) fn write_each(
+        &mut self,
+        parts: &'h [Expr],
+        fields: &Fields,
+        to: Place,
+        mut write: impl FnMut(&mut Self, &'h Expr, Place, u32),
+    ) {
         let mut end = 0;
         for (part, offset) in parts.iter().zip(&fields.offsets) {
             self.clear(to.at(end), offset.saturating_sub(end));
-            self.write(part, to.at(*offset), text);
+            write(self, part, to.at(*offset), *offset);
             end = offset.saturating_add(self.size_of(&part.ty));
         }
         self.clear(to.at(end), fields.size.saturating_sub(end));

@@ -3,30 +3,24 @@
 //! The dominator tree is walked with a table of what is known; leaving a block forgets what it added. Nothing moves.
 
 use super::Renames;
-use crate::ir::cfg::{Cfg, ix};
+use crate::ir::cfg::{Cfg, Dominators};
 use crate::ir::{BlockId, Func, Op, ValueId};
 use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let mut children: Vec<Vec<BlockId>> = vec![Vec::new(); func.blocks.len()];
-    for block in &cfg.order {
-        if let Some(dom) = cfg.idom(*block) {
-            children[ix(dom)].push(*block);
-        }
-    }
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let dominators = Dominators::new(cfg);
     let mut renames = Renames::new(func);
     let mut known: FxHashMap<Op, ValueId> = FxHashMap::default();
     let mut added: Vec<Op> = Vec::new();
-    let mut stack = vec![(func.entry, None)];
-    while let Some((block, leaving)) = stack.pop() {
-        if let Some(mark) = leaving {
+    // The blocks that the walk is below, and how much was known before each.
+    let mut open: Vec<(BlockId, usize)> = Vec::new();
+    for block in dominators.walk() {
+        while let Some((_, mark)) = open.pop_if(|(above, _)| !dominators.dominates(*above, block)) {
             added.drain(mark..).for_each(|op| {
                 known.remove(&op);
             });
-            continue;
         }
-        stack.push((block, Some(added.len())));
+        open.push((block, added.len()));
         for inst in &mut func.blocks[block].insts {
             inst.op.each_use_mut(|v| *v = renames.get(*v));
             let Some(result) = inst.result.filter(|_| inst.op.is_repeatable()) else { continue };
@@ -37,7 +31,6 @@ pub(super) fn run(func: &mut Func) -> bool {
                 added.push(inst.op.clone());
             }
         }
-        stack.extend(children[ix(block)].iter().rev().map(|c| (*c, None)));
     }
     let found = !renames.is_empty();
     if found {

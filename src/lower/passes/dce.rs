@@ -1,10 +1,11 @@
-//! Dead code: instructions whose value nothing uses and that do nothing else, and whatever nothing reaches.
+//! Dead code: instructions whose value nothing uses and that do nothing else, what is written to stack that nothing reads, and whatever nothing reaches.
 
 use crate::ir::cfg::{Cfg, ix};
-use crate::ir::{Func, Op, ValueId};
+use crate::ir::{Func, Inst, Op, SlotId, ValueId};
+use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut changed = remove_stores(func, cfg);
     let mut live = vec![false; func.values.len()];
     let mut todo: Vec<ValueId> = Vec::new();
     let mut sources: Vec<Vec<ValueId>> = vec![Vec::new(); func.values.len()];
@@ -31,7 +32,7 @@ pub(super) fn run(func: &mut Func) -> bool {
             todo.extend(&sources[ix(value)]);
         }
     }
-    let mut changed = remove_params(func, &live);
+    changed |= remove_params(func, &live);
     for (id, block) in func.blocks.iter_mut() {
         let before = block.insts.len();
         if cfg.is_reachable(id) {
@@ -49,6 +50,37 @@ pub(super) fn run(func: &mut Func) -> bool {
             }
         }
         changed |= block.insts.len() != before;
+    }
+    changed
+}
+
+/// Removes what is written to slots whose addresses are used for nothing else.
+fn remove_stores(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut slot_of: FxHashMap<ValueId, SlotId> = FxHashMap::default();
+    let mut read = vec![false; func.slots.len()];
+    for block in cfg.order.iter().map(|b| &func.blocks[*b]) {
+        for inst in &block.insts {
+            if let (Some(result), Op::SlotAddr(slot, _)) = (inst.result, &inst.op) {
+                slot_of.insert(result, *slot);
+            }
+            let mut note = |v: ValueId| slot_of.get(&v).iter().for_each(|s| read[ix(**s)] = true);
+            match &inst.op {
+                Op::Store { value, .. } => note(*value),
+                op => op.each_use(note),
+            }
+        }
+        block.term.each_use(|v| slot_of.get(&v).iter().for_each(|s| read[ix(**s)] = true));
+    }
+    let is_dead = |inst: &Inst| match &inst.op {
+        Op::Store { addr, .. } => slot_of.get(addr).is_some_and(|slot| !read[ix(*slot)]),
+        _ => false,
+    };
+    let mut changed = false;
+    for id in &cfg.order {
+        let insts = &mut func.blocks[*id].insts;
+        let before = insts.len();
+        insts.retain(|inst| !is_dead(inst));
+        changed |= insts.len() != before;
     }
     changed
 }

@@ -1,22 +1,24 @@
 //! Control flow: known branches become jumps, jumps go where they end up, straight lines become one block, equal returns one.
 
 use super::super::demand::{self, Defs};
-use crate::ir::cfg::{Cfg, ix};
-use crate::ir::{Block, BlockId, CmpOp, Cond, Func, Inst, Op, Target, Term, Value, ValueId};
+use crate::ir::cfg::{Cfg, Dominators, ix};
+use crate::ir::{BinOp, Block, BlockId, CmpOp, Cond, Func, Inst, Op, Target, Term, Value, ValueId};
 use rustc_hash::FxHashMap;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let mut changed = known_branches(func);
-    changed |= thread(func);
-    changed |= share_returns(func);
-    changed | merge(func)
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut new = None;
+    for step in [known_branches, thread, branch_early, share_returns, merge] {
+        if step(func, new.as_ref().unwrap_or(cfg)) {
+            new = Some(Cfg::new(func));
+        }
+    }
+    new.is_some()
 }
 
 /// Branches on numbers become jumps, and those on a comparison's value branch on the comparison.
-fn known_branches(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn known_branches(func: &mut Func, cfg: &Cfg) -> bool {
     let mut new: Vec<(BlockId, Term)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         let Term::Branch { cond, then, otherwise } = &func.blocks[*id].term else { continue };
         if let Some(holds) = decide(cond, &defs) {
@@ -66,17 +68,17 @@ fn comparison(cond: &Cond, defs: &Defs) -> Option<(Cond, bool)> {
 }
 
 /// Sends jumps past blocks that do nothing but decide what the jump's arguments already say.
-fn thread(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let uses = outside_uses(func, &cfg);
+fn thread(func: &mut Func, cfg: &Cfg) -> bool {
+    let users = outside_users(func, cfg);
+    let dominators = Dominators::new(cfg);
     let mut new: Vec<(BlockId, usize, Target)> = Vec::new();
-    let defs = demand::defs(func, &cfg);
+    let defs = demand::defs(func, cfg);
     for id in &cfg.order {
         for (way, target) in func.blocks[*id].term.targets().enumerate() {
             let mut to = target.clone();
             // A ring of empty blocks ends the walk.
             for _ in 0..MAX_THREAD {
-                match next(func, &defs, &uses, &to) {
+                match next(func, cfg, &dominators, &defs, &users, &to) {
                     Some(next) if next.block != to.block => to = next,
                     _ => break,
                 }
@@ -98,57 +100,125 @@ fn thread(func: &mut Func) -> bool {
 /// How many blocks one jump is sent past at a time.
 const MAX_THREAD: u32 = 64;
 
-/// By block: whether a value that it defines is used in another.
-fn outside_uses(func: &Func, cfg: &Cfg) -> Vec<bool> {
+/// By block: the other blocks that use a value which it defines.
+fn outside_users(func: &Func, cfg: &Cfg) -> Vec<Vec<BlockId>> {
     let mut home = vec![None; func.values.len()];
     for id in &cfg.order {
         let block = &func.blocks[*id];
         let results = block.insts.iter().filter_map(|i| i.result);
         block.params.iter().copied().chain(results).for_each(|v| home[ix(v)] = Some(*id));
     }
-    let mut outside = vec![false; func.blocks.len()];
+    let mut users: Vec<Vec<BlockId>> = vec![Vec::new(); func.blocks.len()];
     for id in &cfg.order {
         let block = &func.blocks[*id];
         let mut note = |v: ValueId| {
-            if let Some(def) = home[ix(v)].filter(|def| def != id) {
-                outside[ix(def)] = true;
+            if let Some(def) = home[ix(v)].filter(|def| def != id)
+                && users[ix(def)].last() != Some(id)
+            {
+                users[ix(def)].push(*id);
             }
         };
         block.insts.iter().for_each(|i| i.op.each_use(&mut note));
         block.term.each_use(&mut note);
     }
-    outside
+    users
 }
 
-/// Where a jump to an empty block goes on to.
-fn next(func: &Func, defs: &Defs, outside: &[bool], to: &Target) -> Option<Target> {
+/// Where a jump to a block that only decides goes on to.
+fn next(
+    func: &Func,
+    cfg: &Cfg,
+    dominators: &Dominators<'_>,
+    defs: &Defs,
+    users: &[Vec<BlockId>],
+    to: &Target,
+) -> Option<Target> {
     let block = &func.blocks[to.block];
-    let only_numbers = block.insts.iter().all(|inst| matches!(inst.op, Op::Const(_)));
-    if !only_numbers || outside[ix(to.block)] || to.block == func.entry {
+    if !only_numbers(block) || to.block == func.entry {
         return None;
     }
-    let arg = |v: ValueId| {
-        let index = block.params.iter().position(|p| *p == v);
-        index.and_then(|i| to.args.get(i)).copied().unwrap_or(v)
-    };
-    let target = match &block.term {
-        Term::Jump(target) => target,
+    let (target, other) = match &block.term {
+        Term::Jump(target) => (target, None),
         Term::Branch { cond, then, otherwise } => {
-            let cond = Cond { op: cond.op, a: arg(cond.a), b: arg(cond.b) };
-            if decide(&cond, defs)? { then } else { otherwise }
+            let a = handed(block, to, cond.a);
+            let cond = Cond { op: cond.op, a, b: handed(block, to, cond.b) };
+            if decide(&cond, defs)? { (then, Some(otherwise)) } else { (otherwise, Some(then)) }
         }
         Term::Return(_) => return None,
     };
-    let args: Vec<ValueId> = target.args.iter().map(|v| arg(*v)).collect();
+    // What the block defines must not be missed: its users are reached by the other way only, which stays.
+    let stays = |user: &BlockId| {
+        other.is_some_and(|o| {
+            o.block != target.block
+                && cfg.preds(o.block).len() == 1
+                && dominators.dominates(o.block, *user)
+        })
+    };
+    if !users[ix(to.block)].iter().all(stays) {
+        return None;
+    }
+    let args: Vec<ValueId> = target.args.iter().map(|v| handed(block, to, *v)).collect();
     // What the block defines itself is not defined where the jump comes from.
     let own = |v: &ValueId| block.insts.iter().any(|inst| inst.result == Some(*v));
     (!args.iter().any(own)).then_some(Target { block: target.block, args })
 }
 
+fn only_numbers(block: &Block) -> bool {
+    block.insts.iter().all(|inst| matches!(inst.op, Op::Const(_)))
+}
+
+/// What a value of a block is when it is entered by a jump.
+fn handed(block: &Block, by: &Target, value: ValueId) -> ValueId {
+    let index = block.params.iter().position(|p| *p == value);
+    index.and_then(|i| by.args.get(i)).copied().unwrap_or(value)
+}
+
+/// Branches at once where a jump hands a comparison, or some bits, to a block that only branches on it: the value itself is then not needed.
+fn branch_early(func: &mut Func, cfg: &Cfg) -> bool {
+    let users = outside_users(func, cfg);
+    let uses = demand::uses(func, cfg);
+    let mut found: Vec<(BlockId, BlockId)> = Vec::new();
+    let defs = demand::defs(func, cfg);
+    for id in &cfg.order {
+        let Term::Jump(to) = &func.blocks[*id].term else { continue };
+        let block = &func.blocks[to.block];
+        let Term::Branch { cond, .. } = &block.term else { continue };
+        let decided = handed(block, to, cond.a);
+        let op = defs[ix(decided)].map(|inst| &inst.op);
+        let fuses = matches!(op, Some(Op::Cmp(_) | Op::Bin(BinOp::And, ..)));
+        let is_only_decision = fuses && decided != cond.a && uses[ix(decided)] == 1;
+        if is_only_decision
+            && only_numbers(block)
+            && users[ix(to.block)].is_empty()
+            && to.block != *id
+        {
+            found.push((*id, to.block));
+        }
+    }
+    for (from, through) in &found {
+        copy_end(func, *from, *through);
+    }
+    !found.is_empty()
+}
+
+/// Ends a block that jumps to another as that one ends.
+fn copy_end(func: &mut Func, from: BlockId, through: BlockId) {
+    let Term::Jump(to) = func.blocks[from].term.clone() else { return };
+    let block = func.blocks[through].clone();
+    let mut own: FxHashMap<ValueId, ValueId> = FxHashMap::default();
+    for inst in &block.insts {
+        let value = func.values.alloc(Value { span: inst.span });
+        own.extend(inst.result.map(|result| (result, value)));
+        func.blocks[from].insts.push(Inst { result: Some(value), ..inst.clone() });
+    }
+    let mut term = block.term.clone();
+    term.each_use_mut(|v| *v = own.get(v).copied().unwrap_or_else(|| handed(&block, &to, *v)));
+    func.blocks[from].term = term;
+}
+
 /// Makes one block for each number that is returned: going there is shorter than loading it again.
-fn share_returns(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let defs = demand::defs(func, &cfg);
+fn share_returns(func: &mut Func, cfg: &Cfg) -> bool {
+    let defs = demand::defs(func, cfg);
     let mut by_number: FxHashMap<u64, Vec<BlockId>> = FxHashMap::default();
     let mut numbers = Vec::new();
     for id in &cfg.order {
@@ -186,8 +256,7 @@ fn share_returns(func: &mut Func) -> bool {
 }
 
 /// Joins a block with the only one that jumps to it.
-fn merge(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+fn merge(func: &mut Func, cfg: &Cfg) -> bool {
     let mut renames = super::Renames::new(func);
     let mut changed = false;
     for id in &cfg.order {

@@ -4,8 +4,7 @@ use super::Renames;
 use crate::ir::cfg::Cfg;
 use crate::ir::{Func, ValueId};
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
     let mut renames = Renames::new(func);
     let mut changed = true;
     while changed {
@@ -13,7 +12,7 @@ pub(super) fn run(func: &mut Func) -> bool {
         for block in &cfg.order {
             for (i, param) in func.blocks[*block].params.iter().enumerate() {
                 if renames.get(*param) == *param
-                    && let Some(value) = same(func, &cfg, *block, i, *param, &mut renames)
+                    && let Some(value) = same(func, cfg, *block, i, *param, &mut renames)
                 {
                     renames.set(*param, value);
                     changed = true;

@@ -3,6 +3,7 @@
 //! In: a function. Out: the same with numbers computed, numbers on the right, strength reduced and addresses folded into accesses. An operation
 //! looks through another only where that has no other use: a bounds check may hang on the other, and the kernel's verifier would not see the connection.
 
+mod bytes;
 mod rules;
 
 use super::super::demand::{self, Range};
@@ -11,9 +12,8 @@ use crate::ir::cfg::{Cfg, ix};
 use crate::ir::{BlockId, Cond, Func, Inst, Op, Term, Value, ValueId};
 use crate::source::Span;
 
-pub(super) fn run(func: &mut Func) -> bool {
-    let cfg = Cfg::new(func);
-    let mut pass = Simplify::new(func, &cfg);
+pub(super) fn run(func: &mut Func, cfg: &Cfg) -> bool {
+    let mut pass = Simplify::new(func, cfg);
     for block in &cfg.order {
         pass.block(*block);
     }
@@ -47,11 +47,6 @@ struct Simplify<'a> {
 
 impl<'a> Simplify<'a> {
     fn new(func: &'a mut Func, cfg: &Cfg) -> Simplify<'a> {
-        let mut uses = vec![0; func.values.len()];
-        for block in cfg.order.iter().map(|b| &func.blocks[*b]) {
-            block.insts.iter().for_each(|i| i.op.each_use(|v| uses[ix(v)] += 1));
-            block.term.each_use(|v| uses[ix(v)] += 1);
-        }
         Simplify {
             ops: vec![None; func.values.len()],
             ranges: demand::ranges(func, cfg),
@@ -59,7 +54,7 @@ impl<'a> Simplify<'a> {
             span: func.blocks[func.entry].term_span,
             out: Vec::new(),
             changed: false,
-            uses,
+            uses: demand::uses(func, cfg),
             func,
         }
     }

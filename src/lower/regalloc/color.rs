@@ -61,7 +61,7 @@ struct Move {
 /// The graph while it is worked on.
 pub(super) struct Graph {
     adjacent: Vec<Vec<u32>>,
-    edges: FxHashSet<(u32, u32)>,
+    edges: Edges,
     degree: Vec<usize>,
     cost: Vec<u64>,
     state: Vec<State>,
@@ -85,7 +85,7 @@ impl Graph {
         let count = func.regs as usize;
         let mut graph = Graph {
             adjacent: vec![Vec::new(); count],
-            edges: FxHashSet::default(),
+            edges: Edges::default(),
             degree: vec![0; count],
             cost: vec![0; count],
             state: vec![State::Simplify; count],
@@ -103,7 +103,7 @@ impl Graph {
             graph.degree[reg] = usize::MAX / 2;
         }
         for a in 0..Reg::FIXED {
-            graph.edges.extend((0..Reg::FIXED).filter(|b| *b != a).map(|b| (a, b)));
+            (0..a).for_each(|b| _ = graph.edges.insert(a, b));
         }
         let mut live = LiveSet { list: Vec::new(), place: vec![u32::MAX; count] };
         let mut edge_moves = usize::MAX;
@@ -155,7 +155,7 @@ impl Graph {
             inst.each_named(|r, _, _| self.cost[r.ix()] += weight);
             inst.each_def(|r| live.remove(r));
             inst.each_use(|r| live.insert(r));
-            if live.list.len() > MAX_LIVE || self.edges.len() > 2 * MAX_EDGES {
+            if live.list.len() > MAX_LIVE || self.edges.pairs.len() > MAX_EDGES {
                 return Err(TooComplex);
             }
         }
@@ -175,8 +175,7 @@ impl Graph {
     }
 
     fn add_edge(&mut self, a: u32, b: u32) {
-        if a != b && self.edges.insert((a, b)) {
-            self.edges.insert((b, a));
+        if a != b && self.edges.insert(a, b) {
             for (from, to) in [(a, b), (b, a)] {
                 if from >= Reg::FIXED {
                     self.adjacent[from as usize].push(to);
@@ -306,7 +305,7 @@ impl Graph {
         if u == v {
             self.moves[m as usize].state = MoveState::Done;
             self.may_simplify(u);
-        } else if self.is_fixed(v) || self.edges.contains(&(u, v)) {
+        } else if self.is_fixed(v) || self.edges.contain(u, v) {
             self.moves[m as usize].state = MoveState::Done;
             self.may_simplify(u);
             self.may_simplify(v);
@@ -333,7 +332,7 @@ impl Graph {
     fn can_combine(&self, u: u32, v: u32) -> bool {
         let of = |n: u32| self.adjacent[n as usize].iter().filter(|t| self.is_there(**t));
         let low = |t: u32| self.degree[t as usize] < K;
-        let meet = |t: u32, n: u32| self.edges.contains(&(t, n));
+        let meet = |t: u32, n: u32| self.edges.contain(t, n);
         // George: each neighbour of the one is of low degree or already a neighbour of the other.
         if of(v).all(|t| low(*t) || meet(*t, u)) {
             return true;
@@ -417,6 +416,24 @@ impl Graph {
         let of = |n: u32| Reg(color[stands_for(n)].unwrap_or(0));
         let color = (0..count).map(of).collect();
         Coloring { color, alias, spilled, adjacent: self.adjacent }
+    }
+}
+
+/// The pairs of registers that interfere.
+#[derive(Default)]
+struct Edges {
+    /// The lesser first.
+    pairs: FxHashSet<(u32, u32)>,
+}
+
+impl Edges {
+    /// Whether the pair is new.
+    fn insert(&mut self, a: u32, b: u32) -> bool {
+        self.pairs.insert((a.min(b), a.max(b)))
+    }
+
+    fn contain(&self, a: u32, b: u32) -> bool {
+        self.pairs.contains(&(a.min(b), a.max(b)))
     }
 }
 

@@ -10,6 +10,11 @@ const LOW_32: u64 = 0xffff_ffff;
 impl Simplify<'_> {
     /// A better way to compute what an operation gives.
     pub(super) fn better(&mut self, op: &Op) -> Option<Better> {
+        if let Op::Bin(BinOp::Or, ..) | Op::Ext { signed: false, .. } = op
+            && let Some(swap) = self.as_swap(op)
+        {
+            return Some(Better::Op(swap));
+        }
         match op {
             Op::Bin(op, a, b) => self.better_bin(*op, *a, *b),
             Op::Neg(value) => match self.op(*value)? {
@@ -113,6 +118,10 @@ impl Simplify<'_> {
             return Some(Cond { op: cond.op.swapped(), a: cond.b, b: cond.a });
         }
         match (cond.op, self.known(cond.b)?) {
+            (CmpOp::Test, mask) => {
+                let (a, mask) = self.unshifted(cond.a, mask)?;
+                Some(Cond { op: CmpOp::Test, a, b: self.number(mask) })
+            }
             (CmpOp::GtU, 0) => Some(Cond { op: CmpOp::Ne, ..*cond }),
             (CmpOp::LeU, 0) => Some(Cond { op: CmpOp::Eq, ..*cond }),
             (op @ (CmpOp::LtU | CmpOp::GeU), 1) => {
@@ -121,6 +130,14 @@ impl Simplify<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The value before it was shifted right, and the bits of it that some bits of it are afterwards, if a test of them needs no register.
+    fn unshifted(&self, value: ValueId, mask: u64) -> Option<(ValueId, u64)> {
+        let Op::Bin(BinOp::ShrU, whole, by) = *self.only_for_this(value)? else { return None };
+        let by = u32::try_from(self.known(by)?).ok().filter(|by| *by < 64)?;
+        let fits = by < mask.leading_zeros() && i32::try_from(mask << by).is_ok();
+        fits.then(|| (whole, mask << by))
     }
 
     fn better_bin(&mut self, op: BinOp, a: ValueId, b: ValueId) -> Option<Better> {
