@@ -287,3 +287,103 @@ fn a_field_that_the_kernel_has_as_an_enum_is_read() {
     let state = run_over_new(&script).unwrap();
     assert_eq!(state.maps[0].values().next().map(|v| v[0]), Some(12));
 }
+
+/// The registers of an architecture as its kernel has them, and the mark of a compat task.
+const ARCHITECTURES: [(&str, &str); 4] = [
+    (
+        "x86_64",
+        "
+struct pt_regs 168
+ 0 u64 r15
+ 56 u64 r10
+ 64 u64 r9
+ 72 u64 r8
+ 96 u64 dx
+ 104 u64 si
+ 112 u64 di
+ 120 u64 orig_ax
+",
+    ),
+    (
+        "arm64",
+        "
+struct pt_regs 336
+ 0 u64[31] regs
+ 272 u64 orig_x0
+ 280 s32 syscallno
+",
+    ),
+    (
+        "i386",
+        "
+struct pt_regs 68
+ 8 u32 dx
+ 12 u32 si
+ 16 u32 di
+ 44 u32 orig_ax
+",
+    ),
+    (
+        "powerpc",
+        "
+struct pt_regs 352
+ 0 u64[32] gpr
+ 264 u64 orig_gpr3
+",
+    ),
+];
+
+const TASK: &str = "
+struct task_struct 64
+ 0 =thread_info thread_info
+struct thread_info 24
+ 0 u64 flags
+ 16 u32 status
+event sys_enter regs id
+event sys_exit regs ret
+";
+
+/// How often the body ran when a thread enters, then leaves the call of that number.
+fn calls(script: &Script, registers: &str, number: u32, compat: bool) -> usize {
+    let mut image = KernelImage::new(&format!("{registers}{TASK}"));
+    let regs = image.object("pt_regs");
+    for name in ["orig_ax", "syscallno"] {
+        image.set(regs, "pt_regs", name, number.into());
+    }
+    let task = image.object("task_struct");
+    if compat {
+        image.set(task, "task_struct", "thread_info.status", 2);
+        image.set(task, "task_struct", "thread_info.flags", 1 << 22);
+    }
+    let code = script.code(Cpu::V3).unwrap_or_else(|told| panic!("{told}"));
+    let mut state = State::new(&script.hir);
+    for (program, event, second) in [(0, "sys_enter", u64::from(number)), (1, "sys_exit", 7)] {
+        let env = Env { task, ..Env::default() };
+        let (args, params) = (vec![regs, second], BTreeMap::new());
+        let input = Input { image: &image, event, args, env, params };
+        vm::run(&script.hir, &code, program, &input, &mut state).unwrap();
+    }
+    state.records.len()
+}
+
+#[test]
+fn a_system_call_is_told_by_the_number_of_the_architecture() {
+    let probes = |name| format!("syscall:{name}:enter, syscall:{name}:exit {{ emit (args.nr); }}");
+    let [openat, open, any] =
+        ["openat", "open", "*"].map(|name| Script::new(&probes(name)).unwrap());
+    for (name, registers) in ARCHITECTURES {
+        let seen = |script, number| calls(script, registers, number, false);
+        let [x86_64, arm64] = ["x86_64", "arm64"].map(|known| 2 * usize::from(name == known));
+        assert_eq!(seen(&openat, 257), x86_64, "{name}: openat by x86_64's number");
+        assert_eq!(seen(&openat, 56), arm64, "{name}: openat by arm64's number");
+        assert_eq!(seen(&open, 2), x86_64, "{name}: open, which arm64 has not");
+        assert_eq!(seen(&any, 2), x86_64 + arm64, "{name}: any call");
+        for (script, number) in [(&openat, 257), (&openat, 56), (&any, 2)] {
+            assert_eq!(
+                calls(script, registers, number, true),
+                0,
+                "{name}: {number} of a compat task"
+            );
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! In: a spec. Out: its [`Place`], whose [`Guard`] holds for the named call alone. The library's `syscall` file, which is imported by having such a probe, says
 //! where the number, the arguments and the mark of a compat task are; which architecture the target is, is told by the fields its `pt_regs` has.
-//! Invariant: a compat task, whose numbers mean other calls, never runs the body.
+//! Invariant: the body is run for no other call: neither by a compat task, whose numbers mean other calls, nor on an architecture that the library does not know.
 
 use super::body::{ArgValue, ProbeArg, ProbeArgs, argument_field, int};
 use super::decls::{Decls, Tracepoint, TracepointArg, TypeDecl};
@@ -25,7 +25,9 @@ const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
-const X86_64_ONLY: &str = "orig_ax";
+/// Registers that one architecture alone has.
+const ONLY_X86_64: &str = "r15";
+const ONLY_ARM64: &str = "orig_x0";
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
 /// The mirror of the current thread, and its field that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
@@ -47,7 +49,8 @@ pub(super) struct Guard {
     call: Option<Syscall>,
     number: ArgValue,
     regs: MirrorId,
-    x86_64_only: u32,
+    only_x86_64: u32,
+    only_arm64: u32,
     task: MirrorId,
     compat: u32,
 }
@@ -91,7 +94,8 @@ pub(super) fn resolve(
         call,
         number,
         regs: library.regs,
-        x86_64_only: field(decls, library.regs, X86_64_ONLY).ok_or_else(missing)?,
+        only_x86_64: field(decls, library.regs, ONLY_X86_64).ok_or_else(missing)?,
+        only_arm64: field(decls, library.regs, ONLY_ARM64).ok_or_else(missing)?,
         task: library.task,
         compat: field(decls, library.task, COMPAT).ok_or_else(missing)?,
     };
@@ -179,10 +183,7 @@ impl Guard {
             ty: Ty::Bool,
             span,
         };
-        let cond = match self.call.as_ref().map(|call| self.is_call(hir, call, span)) {
-            Some(number) => logical_and(number, native, span),
-            None => native,
-        };
+        let cond = logical_and(self.is_call(hir, span), native, span);
         vec![Stmt { kind: StmtKind::If { cond, then: body, otherwise: Vec::new() }, span }]
     }
 
@@ -194,30 +195,32 @@ impl Guard {
         Expr { kind: ExprKind::Field { base, mirror: self.task, field: self.compat }, ty, span }
     }
 
-    /// Whether the number is the call's on the target's architecture.
-    fn is_call(&self, hir: &Hir, call: &Syscall, span: Span) -> Expr {
-        let has = || {
-            let kind = ExprKind::HasField { mirror: self.regs, field: self.x86_64_only };
-            Expr { kind, ty: Ty::Bool, span }
+    /// Whether the target's architecture is known, and the number is the call's there.
+    fn is_call(&self, hir: &Hir, span: Span) -> Expr {
+        let numbers = match &self.call {
+            Some(call) => [(self.only_x86_64, call.x86_64), (self.only_arm64, call.arm64)].map(
+                |(only, number)| {
+                    number.map(|number| {
+                        logical_and(self.has(only, span), self.is(hir, number, span), span)
+                    })
+                },
+            ),
+            None => [self.only_x86_64, self.only_arm64].map(|only| Some(self.has(only, span))),
         };
-        let is = |number: u32| {
-            let found = Box::new(self.number(hir, span));
-            let number = Box::new(int(u64::from(number), Ty::S64, span));
-            Expr { kind: ExprKind::Binary(BinOp::Eq, found, number), ty: Ty::Bool, span }
-        };
-        match (call.x86_64, call.arm64) {
-            (Some(x86_64), Some(arm64)) => {
-                let kind =
-                    ExprKind::Cond(Box::new(has()), Box::new(is(x86_64)), Box::new(is(arm64)));
-                Expr { kind, ty: Ty::Bool, span }
-            }
-            (Some(x86_64), None) => logical_and(has(), is(x86_64), span),
-            (None, Some(arm64)) => {
-                let not = ExprKind::Unary(UnOp::LogNot, Box::new(has()));
-                logical_and(Expr { kind: not, ty: Ty::Bool, span }, is(arm64), span)
-            }
-            (None, None) => int(0, Ty::Bool, span),
-        }
+        let any = numbers.into_iter().flatten().reduce(|a, b| logical_or(a, b, span));
+        any.unwrap_or_else(|| int(0, Ty::Bool, span))
+    }
+
+    /// Whether the target's registers have that field.
+    fn has(&self, field: u32, span: Span) -> Expr {
+        Expr { kind: ExprKind::HasField { mirror: self.regs, field }, ty: Ty::Bool, span }
+    }
+
+    /// Whether the call has that number.
+    fn is(&self, hir: &Hir, number: u32, span: Span) -> Expr {
+        let found = Box::new(self.number(hir, span));
+        let number = Box::new(int(u64::from(number), Ty::S64, span));
+        Expr { kind: ExprKind::Binary(BinOp::Eq, found, number), ty: Ty::Bool, span }
     }
 
     fn number(&self, hir: &Hir, span: Span) -> Expr {
@@ -230,5 +233,10 @@ impl Guard {
 
 fn logical_and(left: Expr, right: Expr, span: Span) -> Expr {
     let kind = ExprKind::LogAnd(Box::new(left), Box::new(right));
+    Expr { kind, ty: Ty::Bool, span }
+}
+
+fn logical_or(left: Expr, right: Expr, span: Span) -> Expr {
+    let kind = ExprKind::LogOr(Box::new(left), Box::new(right));
     Expr { kind, ty: Ty::Bool, span }
 }

@@ -5,6 +5,7 @@
 
 mod fixture;
 mod hostile;
+mod local;
 mod read;
 mod refused;
 #[path = "../support/mod.rs"]
