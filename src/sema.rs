@@ -47,6 +47,8 @@ pub fn analyze(sources: &mut Sources, root: FileId, importer: &mut dyn Importer)
     if diags.has_errors() {
         // What seems unused may be used where the errors are.
         diags.forget(Code::W1003);
+    } else {
+        diags.extend(finish::unresolved(&hir));
     }
     (hir, diags)
 }

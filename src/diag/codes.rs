@@ -70,6 +70,7 @@ codes! {
     E0206 "struct without members"
     E0207 "two members of one name"
     E0208 "bitfield that is not possible"
+    E0209 "member without a name"
     E0220 "operator that does not work on a type"
     E0221 "types that do not go together"
     E0222 "value that does not fit its place"
@@ -118,6 +119,7 @@ codes! {
     E0430 "format that does not exist"
     E0431 "format that does not go with its arguments"
     E0432 "record that says nothing"
+    E0433 "map whose type follows from itself"
     // E05 limits of BPF
     E0501 "stack too small"
     E0502 "program too long"

@@ -4,7 +4,7 @@
 //! entry for each key and bucket.
 
 use super::decls::{Decls, MapDecl};
-use super::hir::{Agg, Map, MapKind, MapValue};
+use super::hir::{Agg, Hir, Map, MapKind, MapValue};
 use super::left_out::LeftOut;
 use super::maps::{MapInfo, Maps, buckets};
 use super::types::Ty;
@@ -31,6 +31,42 @@ const KINDS: [Kind; 5] = [
 
 fn facts(kind: MapKind) -> &'static Kind {
     KINDS.iter().find(|k| k.map == kind).unwrap_or(&KINDS[0])
+}
+
+/// An error for every map of which nothing says what it holds, as in `@x = @x`. Where there are other errors, they are the reason.
+pub(super) fn unresolved(hir: &Hir) -> Diags {
+    let mut diags = Diags::new();
+    for map in hir.maps.values() {
+        let value = match &map.value {
+            MapValue::Plain(ty) => is_known(ty),
+            MapValue::Agg(_) => true,
+        };
+        if !value || !map.key.iter().all(is_known) {
+            let help = "give it a value whose type does not follow from the map itself";
+            diags.push(
+                Diagnostic::new(Code::E0433, map.span, "nothing says what this map holds")
+                    .label("its type follows from itself")
+                    .help(help),
+            );
+        }
+    }
+    diags
+}
+
+fn is_known(ty: &Ty) -> bool {
+    match ty {
+        Ty::Error => false,
+        Ty::Tuple(parts) => parts.iter().all(is_known),
+        Ty::Array(elem, _) => is_known(elem),
+        Ty::Void
+        | Ty::Bool
+        | Ty::Int(_)
+        | Ty::Enum(_)
+        | Ty::Str(_)
+        | Ty::Struct(_)
+        | Ty::Mirror(_)
+        | Ty::Ptr(_) => true,
+    }
 }
 
 /// The maps in the order of their first mention, and what is wrong with them as a whole.

@@ -65,9 +65,17 @@ impl Collector<'_> {
         let mut fields = Vec::new();
         for field in &decl.fields {
             let Some(name) = &field.name else {
-                if let TypeExprKind::Anonymous(..) = field.ty.kind {
-                    self.diags
-                        .push(unbuilt("an anonymous struct in a script's own struct", field.span));
+                match field.ty.kind {
+                    // A diagnostic was given for it.
+                    TypeExprKind::Error => {}
+                    TypeExprKind::Anonymous(..) => self
+                        .diags
+                        .push(unbuilt("an anonymous struct in a script's own struct", field.span)),
+                    _ => self.diags.push(
+                        Diagnostic::new(Code::E0209, field.span, "this member has no name")
+                            .label("expected a name before the `:`")
+                            .help("a bitfield is declared as in C: `bool in_iowait : 1;`"),
+                    ),
                 }
                 continue;
             };
