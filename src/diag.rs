@@ -131,6 +131,7 @@ const MAX_TEXT: usize = 600;
 
 impl Diagnostic {
     fn clip(&mut self) {
+        self.fixes.retain(|fix| fix.title.len() <= MAX_TEXT);
         let labels = self.secondary.iter_mut().map(|l| &mut l.text);
         let texts = [&mut self.message, &mut self.label]
             .into_iter()

@@ -45,6 +45,7 @@ codes! {
     E0013 "member without a type or a name"
     E0014 "file without any declaration or probe"
     E0015 "file with too many tokens"
+    E0016 "map name that begins with a digit"
     // E01 names
     E0101 "unknown type"
     E0102 "name declared twice"

@@ -117,7 +117,17 @@ impl<'a> Build<'a> {
 
     pub(super) fn sigil_ident(&self, l: Loc, r: Loc) -> Ident {
         let span = self.span(l, r);
-        Ident { name: Name::new(self.text(span).get(1..).unwrap_or("")), span }
+        let text = self.text(span);
+        let name = text.get(1..).unwrap_or("");
+        // `$1` is a parameter of the script in bpftrace; what to write for it is said where names are looked up.
+        if text.starts_with('@') && name.starts_with(|c: char| c.is_ascii_digit()) {
+            self.report(
+                Diagnostic::new(Code::E0016, span, "a map's name does not begin with a digit")
+                    .label("expected `@` and a letter")
+                    .fix(format!("write `@m{name}`"), span, format!("@m{name}")),
+            );
+        }
+        Ident { name: Name::new(name), span }
     }
 
     pub(super) fn string(&self, l: Loc, r: Loc) -> StrLit {
