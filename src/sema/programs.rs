@@ -179,16 +179,16 @@ fn tell_runner(uses: &IndexMap<&'static str, Span, FxBuildHasher>, diags: &mut D
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     let idle = names.iter().any(|n| matches!(*n, "begin" | "end" | "interval"));
     let note = if idle {
-        "a stock loader loads and attaches it, but runs no `begin`, `end` and `interval`, and prints nothing"
+        "a stock loader loads such programs, but runs no `begin`, `end` and `interval`, and prints nothing"
     } else {
-        "a stock loader loads and attaches it, but its records wait in the ring buffer for somebody who can read them"
+        "a stock loader attaches the programs; what they write waits in the ring buffer, laid out as docs/object-format.md says"
     };
     let mut diagnostic = Diagnostic::new(
         Code::W1002,
         *first,
-        format!("an object with {list} does less under a loader other than `ubpfc run`"),
+        format!("a stock loader alone does not do what {list} asks for"),
     )
-    .label("needs `ubpfc run`")
+    .label("needs a runner that knows these objects")
     .note(note);
     for (name, span) in uses.iter().skip(1) {
         diagnostic = diagnostic.secondary(*span, format!("`{name}` likewise"));
