@@ -162,6 +162,22 @@ fn files_that_cannot_be_had_are_status_2() {
 }
 
 #[test]
+fn the_script_is_never_overwritten_and_a_link_stays_a_link() {
+    let dir = folder_with(GOOD.as_bytes());
+    let itself = ubpfc(dir.path(), &["x.ub", "-o", "./x.ub"]).output().expect("it starts");
+    assert_eq!(status(&itself), 2, "{}", stderr(&itself));
+    assert_eq!(fs::read(dir.path().join("x.ub")).expect("it is there"), GOOD.as_bytes());
+    fs::write(dir.path().join("real.o"), "old").expect("it can be written");
+    std::os::unix::fs::symlink("real.o", dir.path().join("link.o")).expect("it can be made");
+    assert_eq!(
+        status(&ubpfc(dir.path(), &["x.ub", "-o", "link.o"]).output().expect("it starts")),
+        0
+    );
+    assert_eq!(&fs::read(dir.path().join("real.o")).expect("it is there")[..4], b"\x7fELF");
+    assert!(dir.path().join("link.o").is_symlink());
+}
+
+#[test]
 fn a_full_disk_leaves_the_old_object() {
     let dir = folder_with(GOOD.as_bytes());
     let script = format!(

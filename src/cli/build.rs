@@ -1,7 +1,7 @@
 //! `ubpfc FILE.ub -o prog.o`: compile.
 
 use super::Exit;
-use super::files::{FileImporter, read_script, write_product, write_stdout};
+use super::files::{FileImporter, read_script, same_file, write_product, write_stdout};
 use crate::diag;
 use crate::driver::{self, Emit, Options, Summary};
 use crate::sema::imports::Library;
@@ -149,6 +149,9 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
     let destination = args.destination(script, options)?;
     if destination.is_none() && options.emit == Emit::Obj && std::io::stdout().is_terminal() {
         bail!("an object is not for a terminal; write it to a file with `-o FILE`");
+    }
+    if destination.as_ref().is_some_and(|d| same_file(d, script)) {
+        bail!("`-o {}` is the script itself", script.display());
     }
     let text = match read_script(script) {
         Ok(text) => text,

@@ -82,9 +82,16 @@ fn read_import(path: &Path) -> Result<Found, String> {
     Ok(Found { name: clean.display().to_string(), text, origin: Origin::User })
 }
 
-/// Writes a product whole or not at all: into a new file beside it, which then takes its name. A path that is no regular file is written to.
+/// Whether two paths lead to one file that is there.
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Writes a product whole or not at all: into a new file beside it, which then takes its name. A link stays a link; a path that is no regular file is
+/// written to.
 pub(super) fn write_product(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if path.metadata().is_ok_and(|m| !m.is_file()) {
         if path.is_dir() {
             bail!("{}: it is a folder", failed());
