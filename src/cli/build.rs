@@ -133,9 +133,7 @@ impl Args {
             None if script == Path::new("-") => {
                 bail!("a script from standard input needs `-o FILE`")
             }
-            None => {
-                Ok(Some(PathBuf::from(script.file_stem().unwrap_or_default()).with_extension("o")))
-            }
+            None => Ok(script.with_extension("o").file_name().map(PathBuf::from)),
         }
     }
 }

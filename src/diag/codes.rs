@@ -54,6 +54,7 @@ codes! {
     E0105 "too many imports"
     E0106 "unknown setting"
     E0107 "unknown name in a constant"
+    E0108 "name that is too long"
     E0120 "unknown name"
     E0121 "unknown variable"
     E0122 "unknown function"
@@ -128,6 +129,7 @@ codes! {
     E0504 "map key too large"
     E0505 "record too large"
     E0506 "object that cannot be written"
+    E0507 "too many programs"
     E0520 "loop without a limit"
     E0521 "text without a small constant size"
     // W1 warnings

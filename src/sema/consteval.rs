@@ -53,7 +53,8 @@ pub fn eval_as(
 /// A constant integer, read as its type says.
 pub fn signed_value(ty: &Ty, value: u64) -> i128 {
     match ty {
-        Ty::Int(IntTy { signed: true, .. }) => i128::from(value.cast_signed()),
+        // Enumerators are held in 64 bits with their sign.
+        Ty::Int(IntTy { signed: true, .. }) | Ty::Enum(_) => i128::from(value.cast_signed()),
         _ => i128::from(value),
     }
 }
@@ -105,13 +106,19 @@ impl Evaluator<'_> {
                 let (_, cond) = self.number(cond)?;
                 // Both are checked, so that the one not taken has no mistakes either.
                 let (then, otherwise) = (self.eval(then), self.eval(otherwise));
-                if cond == 0 { otherwise } else { then }
+                let ((then_ty, then), (other_ty, other)) = (then?, otherwise?);
+                let ty = match (&then_ty, &other_ty) {
+                    (Ty::Int(a), Ty::Int(b)) => Ty::Int(join::int(*a, *b)),
+                    _ if cond == 0 => other_ty,
+                    _ => then_ty,
+                };
+                Some((ty, if cond == 0 { other } else { then }))
             }
             ExprKind::Cast(ty, operand) => self.cast(ty, operand, e.span),
             ExprKind::SizeofType(ty) => {
                 let ty = typeexpr::resolve(self.decls, ty, self.diags);
                 let size = layout::of(&self.decls.hir, &ty).size;
-                (ty != Ty::Error).then(|| int(IntTy::U64, u64::from(size)))
+                (ty != Ty::Error).then(|| int(IntTy::S64, u64::from(size)))
             }
             ExprKind::Offsetof(ty, path) => self.offsetof(ty, path, e.span),
             ExprKind::Error => None,
@@ -206,7 +213,16 @@ impl Evaluator<'_> {
 
     fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span) -> Option<Value> {
         let (left, right) = (self.number(left), self.number(right));
-        let ((lt, lv), (rt, rv)) = (left?, right?);
+        let ((mut lt, lv), (mut rt, rv)) = (left?, right?);
+        if op.is_comparison() {
+            // A constant that fits the other side's type is of that type, as in programs.
+            let fits = |value, own, other| join::fits(signed_value(&Ty::Int(own), value), other);
+            match (fits(lv, lt, rt), fits(rv, rt, lt)) {
+                (true, false) => lt = rt,
+                (false, true) => rt = lt,
+                _ => {}
+            }
+        }
         let Some(meaning) = arith::meaning(op, lt, rt) else {
             let holds =
                 if op == BinaryOp::LogAnd { lv != 0 && rv != 0 } else { lv != 0 || rv != 0 };
@@ -259,7 +275,7 @@ impl Evaluator<'_> {
             offset += u64::from(member);
             at = ty;
         }
-        Some(int(IntTy::U64, offset))
+        Some(int(IntTy::S64, offset))
     }
 
     /// Offset and type of a member.

@@ -7,6 +7,7 @@ use super::decls::{Decls, MapDecl};
 use super::hir::{Agg, Hir, Map, MapKind, MapValue};
 use super::left_out::LeftOut;
 use super::maps::{MapInfo, Maps, buckets};
+use super::show::{MAX_NAME, name_too_long};
 use super::types::Ty;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources};
@@ -82,7 +83,10 @@ pub(super) fn finish(
         if info.value.is_none() && !info.written && !left_out.mention(&format!("@{name}")) {
             diags.push(never_written(name, info));
         }
-        finished.alloc(map(name, info, decls, sources, &mut diags));
+        if name.len() > MAX_NAME {
+            diags.push(name_too_long(info.first));
+        }
+        finished.alloc(map(maps, name, info, decls, sources, &mut diags));
     }
     for (name, decl) in &decls.maps {
         if !maps.is_mentioned(name) && sources.file(decl.span.file).origin == Origin::User {
@@ -95,7 +99,14 @@ pub(super) fn finish(
     (finished, diags)
 }
 
-fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mut Diags) -> Map {
+fn map(
+    maps: &Maps,
+    name: &Name,
+    info: &MapInfo,
+    decls: &Decls,
+    sources: &Sources,
+    diags: &mut Diags,
+) -> Map {
     let key: Vec<Ty> =
         info.key.iter().flat_map(|(parts, _)| parts).map(super::join::Slot::resolved).collect();
     let value = info.value.as_ref().map_or(MapValue::Plain(Ty::Error), |(slot, _)| {
@@ -112,8 +123,17 @@ fn map(name: &Name, info: &MapInfo, decls: &Decls, sources: &Sources, diags: &mu
         None => (implied(&key, &value), None),
     };
     let max_entries = entries(max_entries, &key, &value, decls.config.max_map_keys);
-    let name = if name.is_empty() { "anon".into() } else { name.clone() };
+    let name = if name.is_empty() { anonymous(maps) } else { name.clone() };
     Map { name, kind, max_entries, key, value, span }
+}
+
+/// What the map `@` is called in the object: a name that no other map has.
+fn anonymous(maps: &Maps) -> Name {
+    let mut name = String::from("anon");
+    while maps.is_mentioned(&name) {
+        name.push('_');
+    }
+    name.into()
 }
 
 fn never_written(name: &Name, info: &MapInfo) -> Diagnostic {

@@ -8,7 +8,8 @@ use super::types::{IntTy, Ty};
 pub fn constant(e: &Expr) -> Option<i128> {
     let ExprKind::Int(value) = e.kind else { return None };
     Some(match e.ty {
-        Ty::Int(IntTy { signed: true, .. }) => i128::from(value.cast_signed()),
+        // Enumerators are held in 64 bits with their sign.
+        Ty::Int(IntTy { signed: true, .. }) | Ty::Enum(_) => i128::from(value.cast_signed()),
         _ => i128::from(value),
     })
 }

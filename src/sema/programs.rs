@@ -20,7 +20,10 @@ use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// The most walks over all bodies while types are looked for. Each but the last tells something new, and a chain of maps that are each read before
 /// they are written takes one a link.
-const MAX_WALKS: usize = 64;
+const MAX_WALKS: usize = 512;
+
+/// The most programs: every spec of a probe makes one of the whole body.
+const MAX_PROGRAMS: usize = 1024;
 
 /// What one walk over all bodies gives.
 struct Walk {
@@ -51,6 +54,12 @@ pub(super) fn analyze(
         if !maps.changed {
             break;
         }
+    }
+    if maps.changed
+        && let Some((_, span, _)) = probes.first()
+    {
+        let message = "the types of maps follow from each other over too many of them";
+        diags.push(Diagnostic::new(Code::E0433, *span, message).help("say a type with a cast"));
     }
     maps.frozen = true;
     let walk = walk(sources, &decls, &probes, &mut maps, left_out, false);
@@ -88,6 +97,11 @@ fn places<'f>(
         let ItemKind::Probe(probe) = &item.kind else { continue };
         for spec in &probe.specs {
             if diags.is_full() {
+                return found;
+            }
+            if found.len() == MAX_PROGRAMS {
+                let message = format!("more than {MAX_PROGRAMS} programs");
+                diags.push(Diagnostic::new(Code::E0507, spec.span, message).label("one too many"));
                 return found;
             }
             match probe::resolve(decls, spec) {

@@ -2,6 +2,8 @@
 
 use super::hir::{BinOp, Hir, UnOp};
 use super::types::{IntTy, Pointee, Ty};
+use crate::diag::{Code, Diagnostic};
+use crate::source::Span;
 
 /// `u32`, `char[16]`, `struct task_struct_user *`.
 pub fn ty(hir: &Hir, ty: &Ty) -> String {
@@ -87,4 +89,13 @@ pub fn binary(op: BinOp) -> &'static str {
         BinOp::LtS => "<s",
         BinOp::LeS => "<=s",
     }
+}
+
+/// The longest name in bytes: kernels take 127 in BTF, and the compiler's own prefixes and suffixes need some of them.
+pub const MAX_NAME: usize = 100;
+
+/// An error for a longer name.
+pub fn name_too_long(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E0108, span, "this name is too long for the kernel")
+        .label(format!("expected at most {MAX_NAME} bytes"))
 }

@@ -498,6 +498,12 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// Whether it compares.
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
+        matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
+    }
+
     /// How it is written.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -277,6 +277,13 @@ impl Body<'_, '_> {
             return error(span);
         }
         let ty = Ty::Tuple(parts.iter().map(|p| p.ty.clone()).collect());
+        let size = layout::of(self.hir(), &ty).size;
+        if size > layout::MAX_SIZE {
+            // Tuples of tuples grow exponentially with the script.
+            let message = format!("this tuple takes {size} bytes");
+            let label = format!("expected at most {}", layout::MAX_SIZE);
+            return self.fail(Diagnostic::new(Code::E0203, span, message).label(label));
+        }
         Expr { kind: ExprKind::Aggregate(parts), ty, span }
     }
 

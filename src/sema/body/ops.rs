@@ -8,13 +8,6 @@ use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, UnaryOp};
 
-fn is_comparison(op: BinaryOp) -> bool {
-    matches!(
-        op,
-        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
-    )
-}
-
 impl Body<'_, '_> {
     pub(super) fn binary(
         &mut self,
@@ -51,7 +44,7 @@ impl Body<'_, '_> {
         if let Some(refused) = self.mirrored_enum_operand(op, &left, &right, span) {
             return refused;
         }
-        if is_comparison(op) {
+        if op.is_comparison() {
             self.compare(op, left, right, span)
         } else {
             self.arith(op, left, right, span)
@@ -63,7 +56,9 @@ impl Body<'_, '_> {
         let known = if left.ty == Ty::Error { right } else { left };
         let ty = match known.ty {
             _ if !self.pass.inferring => Ty::Error,
-            _ if is_comparison(op) => Ty::Bool,
+            _ if op.is_comparison() => Ty::Bool,
+            // The left side alone says what a shift is.
+            _ if matches!(op, BinaryOp::Shl | BinaryOp::Shr) && left.ty == Ty::Error => Ty::S64,
             Ty::Int(_) | Ty::Bool => arith::meaning(op, widened(&known.ty), widened(&known.ty))
                 .and_then(|m| m.result)
                 .map_or(Ty::Error, Ty::Int),
@@ -207,7 +202,7 @@ impl Body<'_, '_> {
         let names: Vec<&str> = decl.enumerators.iter().map(|e| e.name.as_str()).collect();
         let ty = self.show(&side.ty);
         let numbers = "its numbers differ between kernels, which is why it is mirrored";
-        let diagnostic = if is_comparison(op) {
+        let diagnostic = if op.is_comparison() {
             let found = self.show(&other.ty);
             let mut diagnostic = Diagnostic::new(
                 Code::E0228,

@@ -8,6 +8,7 @@ use super::{Decls, Table, TypeDecl, ValueDecl};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::sema::hir::{Enum, Mirror, Struct};
 use crate::sema::imports::LoadedFile;
+use crate::sema::show::{MAX_NAME, name_too_long};
 use crate::sema::types::IntTy;
 use crate::sema::unbuilt::unbuilt;
 use crate::source::{Origin, Sources, Span};
@@ -56,6 +57,9 @@ pub(super) struct Collector<'a> {
 impl Collector<'_> {
     /// Takes a name; reports it if it is taken already.
     pub(super) fn declare(&mut self, namespace: Namespace, name: &Ident) -> bool {
+        if name.name.len() > MAX_NAME {
+            self.diags.push(name_too_long(name.span));
+        }
         let names = &mut self.declared[namespace as usize];
         let Some(first) = names.get(&name.name).copied() else {
             names.insert(name.name.clone(), name.span);
