@@ -426,7 +426,9 @@ impl Machine<'_> {
                 let bytes = self.expr(base).mem();
                 let index = self.expr(index).int();
                 let size = size_align(hir, &expr.ty).0 as u64;
-                let at = index.checked_mul(size).filter(|at| at + size <= bytes.len() as u64);
+                let inside =
+                    |at: &u64| at.checked_add(size).is_some_and(|end| end <= bytes.len() as u64);
+                let at = index.checked_mul(size).filter(inside);
                 return match at {
                     Some(at) => self.part(&bytes, usize::try_from(at).unwrap(), &expr.ty),
                     None => zero(hir, &expr.ty),

@@ -2,7 +2,7 @@
 
 use super::{Better, Simplify};
 use crate::ir::cfg::ix;
-use crate::ir::{BinOp, CmpOp, Cond, Off, Op, ValueId};
+use crate::ir::{BinOp, CmpOp, Cond, Off, Op, ValueId, Width};
 
 const ALL: u64 = u64::MAX;
 const LOW_32: u64 = 0xffff_ffff;
@@ -29,18 +29,18 @@ impl Simplify<'_> {
             }
             Op::Cmp(cond) => self.better_cmp(cond),
             Op::Load { width, signed, addr, off: Off::Bytes(off), space } => {
-                let (addr, off) = self.better_address(*addr, *off)?;
+                let (addr, off) = self.better_address(*addr, *off, *width)?;
                 let off = Off::Bytes(off);
                 let (width, signed, space) = (*width, *signed, *space);
                 Some(Better::Op(Op::Load { width, signed, addr, off, space }))
             }
             Op::Store { width, addr, off, value, space } => {
-                let (addr, off) = self.better_address(*addr, *off)?;
+                let (addr, off) = self.better_address(*addr, *off, *width)?;
                 let (width, value, space) = (*width, *value, *space);
                 Some(Better::Op(Op::Store { width, addr, off, value, space }))
             }
             Op::AtomicAdd { width, addr, off, value } => {
-                let (addr, off) = self.better_address(*addr, *off)?;
+                let (addr, off) = self.better_address(*addr, *off, *width)?;
                 Some(Better::Op(Op::AtomicAdd { width: *width, addr, off, value: *value }))
             }
             Op::Load { off: Off::Core(_), .. }
@@ -55,11 +55,20 @@ impl Simplify<'_> {
         }
     }
 
-    /// Takes a number that was added to an address into the access.
-    fn better_address(&mut self, addr: ValueId, off: i16) -> Option<(ValueId, i16)> {
+    /// Takes a number that was added to an address into the access. What would leave a stack slot is behind a check that fails, and stays as it is until
+    /// that is known.
+    fn better_address(&mut self, addr: ValueId, off: i16, width: Width) -> Option<(ValueId, i16)> {
         let Op::Bin(BinOp::Add, base, by) = *self.op(addr)? else { return None };
         let by = i16::try_from(self.known(by)?.cast_signed()).ok()?;
-        Some((base, off.checked_add(by)?))
+        let off = off.checked_add(by)?;
+        if let Some(&Op::SlotAddr(slot, start)) = self.op(base) {
+            let start = i64::from(start) + i64::from(off);
+            let end = start + i64::from(width.bytes());
+            if start < 0 || end > i64::from(self.func.slots[slot].size) {
+                return None;
+            }
+        }
+        Some((base, off))
     }
 
     fn better_ext(&mut self, value: ValueId, bits: u8, signed: bool) -> Option<Better> {
@@ -210,7 +219,7 @@ impl Simplify<'_> {
     fn joined(&mut self, op: BinOp, a: ValueId, number: u64) -> Option<Better> {
         if let (BinOp::Add, Op::SlotAddr(slot, at)) = (op, self.op(a)?) {
             let at = u64::from(*at).wrapping_add(number);
-            let inside = at <= u64::from(self.func.slots[*slot].size);
+            let inside = at < u64::from(self.func.slots[*slot].size);
             let at = u32::try_from(at).ok().filter(|_| inside)?;
             return Some(Better::Op(Op::SlotAddr(*slot, at)));
         }
