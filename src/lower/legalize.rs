@@ -1,4 +1,4 @@
-//! Operations that the target lacks, written in those it has: signed division before v4.
+//! Operations that the target lacks, written in those it has: signed division before v4, and by what might be -1.
 //!
 //! In: a function. Out: the same with `DivS` and `RemS` only where the target has them. Nothing branches: signs are taken off and put back by
 //! `(x ^ s) - s`, where `s` is 0 or -1, which also gives what the IR wants for 0 and for the least number.
@@ -29,7 +29,7 @@ pub(super) fn legalize(func: &mut Func, target: Target) -> bool {
             out.span = inst.span;
             if let Some(shift) = power_of_two(consts[ix(b)]) {
                 out.by_power_of_two(result, op, a, shift);
-            } else if target.cpu >= Cpu::V4 {
+            } else if target.cpu >= Cpu::V4 && is_harmless(consts[ix(b)]) {
                 out.insts.push(inst);
                 continue;
             } else {
@@ -52,6 +52,12 @@ fn consts(func: &Func, cfg: &Cfg) -> Vec<Option<u64>> {
 fn power_of_two(number: Option<u64>) -> Option<u32> {
     let number = number.filter(|n| n.is_power_of_two())?;
     Some(number.trailing_zeros()).filter(|log| (1..63).contains(log))
+}
+
+/// Whether the target's own signed division may be trusted with a divisor. The least number by -1 faults on x86 in kernels from 6.6 until they were mended by
+/// "bpf: Fix a sdiv overflow issue" (6.12 and stable releases): a divisor that might be -1 is not left to them.
+fn is_harmless(divisor: Option<u64>) -> bool {
+    divisor.is_some_and(|n| n != u64::MAX)
 }
 
 fn unsigned(op: BinOp) -> BinOp {
