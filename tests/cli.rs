@@ -244,6 +244,11 @@ fn scripts_that_make_no_sense_are_refused_once() {
     refused("struct task_struct_user { pid_q pid; }; begin { @x = 1; }", 1, "pid_q");
     refused("import \"sched\";\nuser:sched_switch { args.prev.pid = 1; }", 1, "read-only");
     refused("import \"no_such_area\"; begin { @x = 1; }", 1, "no_such_area");
+    refused(
+        format!("{} {{ @x = 1; }}", vec!["begin"; 1100].join(", ")),
+        1,
+        "more than 1024 programs",
+    );
 }
 
 #[test]
