@@ -20,7 +20,7 @@ pub mod vm;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Whether the machine has `what`: the right `root`, or a program of that name.
+/// Whether the machine has `what`: the right `root`, the kernel's own types `btf`, or a program of that name.
 ///
 /// # Panics
 /// When it has not and `UBPFC_REQUIRE` names it.
@@ -29,6 +29,7 @@ pub(crate) fn require(what: &str) -> bool {
         "root" => std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
             status.lines().any(|line| line.split_whitespace().take(3).eq(["Uid:", "0", "0"]))
         }),
+        "btf" => std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
         program => Command::new(program).arg("--version").output().is_ok(),
     };
     let demanded = std::env::var("UBPFC_REQUIRE").unwrap_or_default();
