@@ -1,12 +1,16 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
+pub mod btf;
+pub mod bytes;
 pub mod cli;
 pub mod diag;
 pub mod driver;
 pub mod ir;
 pub mod isa;
+pub mod kernel;
 pub mod lower;
 pub mod object;
+pub mod relocate;
 pub mod sema;
 pub mod source;
 pub mod syntax;

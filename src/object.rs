@@ -3,9 +3,7 @@
 //! In: machine code and the HIR it was made from. Out: the bytes of a relocatable ELF file for BPF, described in `docs/object-format.md`. The same input gives the same bytes on
 //! every host. Nothing here does I/O.
 
-pub mod btf;
 pub mod btf_ext;
-pub mod bytes;
 mod code;
 pub mod elf;
 pub mod flavor;
@@ -20,9 +18,9 @@ pub use code::section_name;
 pub use maps::ring_name;
 pub use print::{print_code, print_relocs};
 
-use self::btf::Btf;
 use self::elf::{Section, section_flags, section_type};
 use self::flavor::Flavors;
+use crate::btf::Builder;
 use crate::isa::code::Code;
 use crate::sema::hir::{Hir, OutputKind};
 use crate::source::Sources;
@@ -106,7 +104,7 @@ pub fn write(
     target: Target,
 ) -> Result<Vec<u8>, ObjectError> {
     let endian = target.endian;
-    let mut btf = Btf::default();
+    let mut btf = Builder::default();
     let mut file = elf::File::default();
     let flavors = Flavors::new(hir, code, endian, &mut btf)?;
     let plan = code::Plan::new(hir, code);
@@ -149,7 +147,7 @@ pub fn write(
 }
 
 /// Describes the records that `emit` writes: nothing refers to their types, but readers find them by name.
-fn declare_records(hir: &Hir, btf: &mut Btf) {
+fn declare_records(hir: &Hir, btf: &mut Builder) {
     for (index, (_, output)) in hir.outputs.iter().enumerate() {
         if matches!(output.kind, OutputKind::Emit) {
             types::record(hir, index, output, btf);

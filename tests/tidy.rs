@@ -13,13 +13,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("diag", &["source"]),
     ("syntax", &["source", "diag"]),
     ("uapi", &[]),
+    ("bytes", &["target"]),
+    ("btf", &["target", "bytes", "sema"]),
     ("sema", &["source", "diag", "syntax", "uapi"]),
     ("ir", &["source", "sema"]),
     ("isa", &["source", "target", "sema", "ir"]),
     ("lower", &["source", "diag", "target", "sema", "ir", "isa"]),
-    ("object", &["source", "diag", "target", "sema", "ir", "isa"]),
+    ("object", &["source", "diag", "target", "bytes", "btf", "sema", "ir", "isa"]),
+    ("kernel", &["target", "bytes", "btf"]),
+    ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
     ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
-    ("cli", &["source", "diag", "target", "sema", "driver"]),
+    (
+        "cli",
+        &[
+            "source", "diag", "target", "sema", "driver", "btf", "isa", "object", "kernel",
+            "relocate",
+        ],
+    ),
 ];
 
 /// A file is read in one sitting.

@@ -2,8 +2,8 @@
 //!
 //! In: records for each code section, by ascending offset. Out: the bytes of the section. Every record refers to types and strings of the `.BTF` beside it.
 
-use super::btf::{MAGIC, TypeId};
-use super::bytes::Writer;
+use crate::btf::{MAGIC, TypeId};
+use crate::bytes::Writer;
 use crate::target::Endian;
 
 /// The size of the header.

@@ -4,12 +4,12 @@
 //! the answer for the local type, since loaders check it.
 
 use super::ObjectError;
-use super::btf::{Btf, Type, TypeId, VOID};
 use super::btf_ext::{CoreRecord, FuncInfo, LineInfo, SectionInfo};
 use super::elf::{
     File, Section, SectionIdx, Symbol, SymbolIdx, section_flags, section_type, symbol_type,
 };
 use super::flavor::{Flavors, Question};
+use crate::btf::{Builder, Type, TypeId, VOID};
 use crate::ir::MapTarget;
 use crate::isa::code::{Code, Function, Insn, Reloc, RelocKind};
 use crate::isa::encode::SLOT;
@@ -131,7 +131,7 @@ impl<'a> Plan<'a> {
         symbols: &Symbols,
         sources: &Sources,
         target: Target,
-        btf: &mut Btf,
+        btf: &mut Builder,
         file: &mut File,
     ) -> Result<Vec<SectionInfo>, ObjectError> {
         let mut infos = Vec::new();
@@ -178,7 +178,7 @@ impl<'a> Plan<'a> {
 }
 
 /// The function's type: `int NAME(void *ctx)` of a program, that of `bpf_for_each_map_elem`'s callbacks otherwise.
-fn declare_function(placed: &Placed<'_>, btf: &mut Btf) -> TypeId {
+fn declare_function(placed: &Placed<'_>, btf: &mut Builder) -> TypeId {
     let pointer = btf.ptr(VOID);
     let (names, ret): (&[&'static str], _) = if placed.is_program {
         (&["ctx"], IntTy::S32)
@@ -196,7 +196,7 @@ fn declare_function(placed: &Placed<'_>, btf: &mut Btf) -> TypeId {
 fn quote_lines(
     placed: &Placed<'_>,
     sources: &Sources,
-    btf: &mut Btf,
+    btf: &mut Builder,
     out: &mut Vec<LineInfo>,
 ) -> Result<(), ObjectError> {
     let function = placed.function;
@@ -216,7 +216,7 @@ fn quote_lines(
 }
 
 /// The file, the text, the line and the column of a span.
-fn quote(span: Span, sources: &Sources, btf: &mut Btf) -> (u32, u32, u32, u32) {
+fn quote(span: Span, sources: &Sources, btf: &mut Builder) -> (u32, u32, u32, u32) {
     let file = sources.file(span.file);
     let place = file.line_col(span.start);
     let text = file.line(place.line);

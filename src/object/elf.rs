@@ -3,7 +3,7 @@
 //! In: sections with their bytes, symbols, and relocations. Out: the file's bytes: header, sections in the order given, symbol table, string table, section headers. Local symbols
 //! come before global ones, as ELF demands. Format: System V ABI, ELF-64.
 
-use super::bytes::{Strings, Writer};
+use crate::bytes::{Strings, Writer};
 use crate::target::Endian;
 
 /// What a section is: its type in the header.

@@ -10,8 +10,8 @@ mod shape;
 
 use self::shape::Shape;
 use super::ObjectError;
-use super::btf::{Btf, Type, TypeId, VOID};
 use super::btf_ext::CoreKind;
+use crate::btf::{Builder, Type, TypeId, VOID};
 use crate::ir::reloc::{Access, AccessId, CoreReloc, FieldQuestion};
 use crate::isa::code::{Code, RelocKind};
 use crate::sema::hir::{Hir, KParamTy, PrototypeId};
@@ -51,13 +51,13 @@ impl Flavors {
         hir: &Hir,
         code: &Code,
         endian: Endian,
-        btf: &mut Btf,
+        btf: &mut Builder,
     ) -> Result<Flavors, ObjectError> {
         let asked = asked(code);
-        let mut builder = Builder::new(code, &asked)?;
-        builder.declare(hir, &asked, btf)?;
+        let mut drafts = Drafts::new(code, &asked)?;
+        drafts.declare(hir, &asked, btf)?;
         let questions = asked.into_iter().map(|reloc| {
-            let question = builder.question(code, &reloc, endian)?;
+            let question = drafts.question(code, &reloc, endian)?;
             Ok((reloc, question))
         });
         Ok(Flavors { questions: questions.collect::<Result<_, ObjectError>>()? })
@@ -99,7 +99,7 @@ struct Named {
 }
 
 #[derive(Debug, Default)]
-struct Builder {
+struct Drafts {
     /// By kernel struct.
     structs: Map<SmolStr, Vec<Flavor>>,
     /// By access: the index of the flavor of its struct.
@@ -115,20 +115,17 @@ fn flavor_name(kernel: &str, index: usize) -> SmolStr {
     format!("{kernel}___user{number}").into()
 }
 
-impl Builder {
+impl Drafts {
     /// Decides which flavors there are and what is in them.
-    fn new(
-        code: &Code,
-        asked: &IndexSet<CoreReloc, FxBuildHasher>,
-    ) -> Result<Builder, ObjectError> {
-        let mut builder = Builder::default();
+    fn new(code: &Code, asked: &IndexSet<CoreReloc, FxBuildHasher>) -> Result<Drafts, ObjectError> {
+        let mut drafts = Drafts::default();
         for reloc in asked {
             match reloc {
-                CoreReloc::Field(id, _) => builder.place(*id, code.accesses.get(*id))?,
-                CoreReloc::StructSize(kernel) => builder.first_flavor(kernel),
+                CoreReloc::Field(id, _) => drafts.place(*id, code.accesses.get(*id))?,
+                CoreReloc::StructSize(kernel) => drafts.first_flavor(kernel),
                 CoreReloc::EnumValue { enum_name, name }
                 | CoreReloc::EnumExists { enum_name, name } => {
-                    let (_, names) = builder.enums.entry(enum_name.clone()).or_insert_with(|| {
+                    let (_, names) = drafts.enums.entry(enum_name.clone()).or_insert_with(|| {
                         (Named { name: flavor_name(enum_name, 0), id: VOID }, IndexSet::default())
                     });
                     names.insert(name.clone());
@@ -136,7 +133,7 @@ impl Builder {
                 CoreReloc::Prototype(_) => {}
             }
         }
-        Ok(builder)
+        Ok(drafts)
     }
 
     /// Gives an access its place: in the first flavor where it contradicts nothing.
@@ -170,7 +167,7 @@ impl Builder {
         &mut self,
         hir: &Hir,
         asked: &IndexSet<CoreReloc, FxBuildHasher>,
-        btf: &mut Btf,
+        btf: &mut Builder,
     ) -> Result<(), ObjectError> {
         for flavor in self.structs.values_mut().flatten() {
             if flavor.shape.size() > shape::MAX_SIZE {
@@ -293,7 +290,7 @@ fn field(
 }
 
 /// The prototype of a raw tracepoint's function: a `void *` that is the tracepoint's own, then its arguments.
-fn function<'a>(params: impl Iterator<Item = &'a KParamTy>, btf: &mut Btf) -> TypeId {
+fn function<'a>(params: impl Iterator<Item = &'a KParamTy>, btf: &mut Builder) -> TypeId {
     let mut types = vec![(SmolStr::default(), btf.ptr(VOID))];
     for ty in params {
         let id = parameter(ty, btf);
@@ -303,7 +300,7 @@ fn function<'a>(params: impl Iterator<Item = &'a KParamTy>, btf: &mut Btf) -> Ty
 }
 
 /// A parameter's type, as far as compatibility of types looks at it: kinds, and what pointers point to.
-fn parameter(ty: &KParamTy, btf: &mut Btf) -> TypeId {
+fn parameter(ty: &KParamTy, btf: &mut Builder) -> TypeId {
     // Names are not compared; these say that there is nothing in the type.
     let opaque = |name: &SmolStr| SmolStr::from(format!("{name}___param"));
     match ty {

@@ -3,9 +3,9 @@
 //! A map is a variable of a struct whose members say everything by their types: `type` and `max_entries` point to arrays of as many elements as the number is, `key` and `value` to the
 //! key's and value's type. The section's bytes are zeros.
 
-use super::btf::{Btf, Member, SecVar, Type, TypeId};
 use super::elf::{File, Section, Symbol, SymbolIdx, section_flags, section_type, symbol_type};
 use super::types;
+use crate::btf::{Builder, Member, SecVar, Type, TypeId};
 use crate::ir::MapTarget;
 use crate::isa::code::{Code, RelocKind};
 use crate::sema::hir::{Hir, MapKind};
@@ -49,7 +49,7 @@ pub(super) fn has_ring(hir: &Hir, code: &Code) -> bool {
 pub(super) fn add(
     hir: &Hir,
     code: &Code,
-    btf: &mut Btf,
+    btf: &mut Builder,
     file: &mut File,
 ) -> IndexMap<MapTarget, SymbolIdx, FxBuildHasher> {
     let mut maps = Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn add(
 fn definition(
     (map_type, max_entries): (u32, u32),
     contents: Option<(TypeId, TypeId)>,
-    btf: &mut Btf,
+    btf: &mut Builder,
 ) -> (TypeId, u32) {
     let mut fields = vec![("type", number(map_type, btf))];
     if let Some((key, value)) = contents {
@@ -110,7 +110,7 @@ fn definition(
 }
 
 /// A number as a type: a pointer to an array of that many elements. They have one byte, since the kernel refuses arrays beyond 4 GiB.
-fn number(value: u32, btf: &mut Btf) -> TypeId {
+fn number(value: u32, btf: &mut Builder) -> TypeId {
     let byte = btf.int(IntTy::U8);
     let array = btf.array(byte, value);
     btf.ptr(array)

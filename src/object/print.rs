@@ -2,10 +2,10 @@
 //!
 //! In: machine code and the HIR it was made from. Out: text for people, the same on every host.
 
-use super::btf::Btf;
 use super::code::with_local_answers;
 use super::flavor::Flavors;
 use super::{ObjectError, maps, section_name};
+use crate::btf::Builder;
 use crate::ir::MapTarget;
 use crate::ir::reloc::{Access, CoreReloc, FieldQuestion};
 use crate::isa::code::{Code, Function, Insn, InsnIdx, Reloc, RelocKind};
@@ -26,7 +26,7 @@ pub fn print_code(
     sources: &Sources,
     target: Target,
 ) -> Result<String, ObjectError> {
-    let flavors = Flavors::new(hir, code, target.endian, &mut Btf::default())?;
+    let flavors = Flavors::new(hir, code, target.endian, &mut Builder::default())?;
     let programs = hir.programs.iter().zip(&code.programs);
     let programs = programs.map(|(program, function)| (section_name(&program.attach), function));
     let callbacks = code.callbacks.iter().map(|function| (".text".into(), function));
@@ -134,7 +134,7 @@ fn path(access: &Access) -> String {
 
 /// One line for each CO-RE question: function, slot, what is asked, about what in the local type, and the line of the script.
 pub fn print_relocs(hir: &Hir, code: &Code, sources: &Sources) -> Result<String, ObjectError> {
-    let flavors = Flavors::new(hir, code, Endian::Little, &mut Btf::default())?;
+    let flavors = Flavors::new(hir, code, Endian::Little, &mut Builder::default())?;
     let mut rows =
         vec![["FUNCTION", "SLOT", "QUESTION", "LOCAL", "ACCESS", "SOURCE"].map(String::from)];
     for function in code.functions() {

@@ -4,18 +4,17 @@
 //! section, all borrowed from the bytes. No length, offset or index in the file is trusted: whatever the bytes are, reading ends with a value or a [`ReadError`], in
 //! memory proportional to the file.
 
-mod btf;
 mod btf_ext;
 mod maps;
 
-pub use btf::Types;
 pub use btf_ext::{Core, Ext, Line, SectionExt};
-pub use maps::MapDef;
+pub use maps::{MapDef, maps};
 
 use super::UBPF_SECTION;
-use super::bytes::{Reader, StringTable};
 use super::elf::{MACHINE, RELOCATABLE, section_flags, section_type, symbol_type};
 use super::ubpf::{Ubpf, VERSION};
+use crate::btf::{Btf, BtfError};
+use crate::bytes::{Reader, StringTable};
 use crate::isa::code::Insn;
 use crate::isa::encode;
 use crate::target::Endian;
@@ -44,6 +43,9 @@ pub enum ReadError {
     /// A string is outside of its table, has no end, or is not UTF-8.
     #[error("{0} is not a string")]
     NotString(&'static str),
+    /// The section `.BTF` or `.BTF.ext` is at fault.
+    #[error("the type information is broken: {0}")]
+    Btf(#[from] BtfError),
     /// The `.ubpf` section is of a version that this program does not know.
     #[error("the section .ubpf has version {0}; this program reads version {VERSION}")]
     Version(u32),
@@ -190,12 +192,12 @@ impl<'a> Object<'a> {
     }
 
     /// The types in `.BTF`.
-    pub fn types(&self) -> Result<Option<Types<'a>>, ReadError> {
-        self.section(".BTF").map(|section| Types::parse(section.data)).transpose()
+    pub fn types(&self) -> Result<Option<Btf<'a>>, ReadError> {
+        Ok(self.section(".BTF").map(|section| Btf::parse(section.data)).transpose()?)
     }
 
     /// The records in `.BTF.ext`, whose strings are in `types`.
-    pub fn ext(&self, types: &Types<'a>) -> Result<Option<Ext<'a>>, ReadError> {
+    pub fn ext(&self, types: &Btf<'a>) -> Result<Option<Ext<'a>>, ReadError> {
         self.section(".BTF.ext").map(|section| Ext::parse(section.data, types)).transpose()
     }
 

@@ -1,13 +1,18 @@
 //! `.rodata`: constants and parameters. Parameters are variables in BTF and symbols, so that a stock loader can set them.
 
-use super::btf::{Btf, SecVar, Type};
 use super::elf::{File, Section, Symbol, SymbolIdx, section_flags, section_type, symbol_type};
 use super::types;
+use crate::btf::{Builder, SecVar, Type};
 use crate::ir::Rodata;
 use crate::sema::hir::Hir;
 
 /// Adds the section, unless it would be empty; gives the section's symbol.
-pub(super) fn add(hir: &Hir, rodata: &Rodata, btf: &mut Btf, file: &mut File) -> Option<SymbolIdx> {
+pub(super) fn add(
+    hir: &Hir,
+    rodata: &Rodata,
+    btf: &mut Builder,
+    file: &mut File,
+) -> Option<SymbolIdx> {
     if rodata.bytes.is_empty() {
         return None;
     }

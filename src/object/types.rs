@@ -3,7 +3,7 @@
 //! In: types of the HIR. Out: ids of types with the same layout and the script's names. Integers are typedefs such as `u32`; names that begin with `ubpf_` are
 //! the compiler's own.
 
-use super::btf::{Btf, Member, Type, TypeId, VOID, encoding, kind};
+use crate::btf::{Builder, Member, Type, TypeId, VOID, encoding, kind};
 use crate::sema::hir::{Agg, EnumId, EnumeratorValue, Hir, Map, MapValue, Output};
 use crate::sema::layout::{self, Fields};
 use crate::sema::types::{IntTy, Pointee, Ty};
@@ -34,7 +34,7 @@ pub fn agg_name(agg: &Agg) -> &'static str {
 }
 
 /// The type in BTF of a value of the script.
-pub fn declare(hir: &Hir, ty: &Ty, btf: &mut Btf) -> TypeId {
+pub fn declare(hir: &Hir, ty: &Ty, btf: &mut Builder) -> TypeId {
     match ty {
         Ty::Error | Ty::Void => VOID,
         Ty::Bool => {
@@ -69,17 +69,17 @@ pub fn declare(hir: &Hir, ty: &Ty, btf: &mut Btf) -> TypeId {
     }
 }
 
-fn typedef(int: IntTy, btf: &mut Btf) -> TypeId {
+fn typedef(int: IntTy, btf: &mut Builder) -> TypeId {
     let base = btf.int(int);
     btf.typedef(int_name(int), base)
 }
 
-fn char(btf: &mut Btf) -> TypeId {
+fn char(btf: &mut Builder) -> TypeId {
     btf.int_of("char", 1, encoding::SIGNED)
 }
 
 /// A kernel struct is only declared: what is in it differs from kernel to kernel.
-fn pointed_to(hir: &Hir, pointee: &Pointee, btf: &mut Btf) -> TypeId {
+fn pointed_to(hir: &Hir, pointee: &Pointee, btf: &mut Builder) -> TypeId {
     match pointee {
         Pointee::Mirror(id) => forward(&hir.mirrors[*id].kernel, btf),
         Pointee::Kernel(name) => forward(name, btf),
@@ -88,12 +88,12 @@ fn pointed_to(hir: &Hir, pointee: &Pointee, btf: &mut Btf) -> TypeId {
     }
 }
 
-fn forward(name: &SmolStr, btf: &mut Btf) -> TypeId {
+fn forward(name: &SmolStr, btf: &mut Builder) -> TypeId {
     btf.add(Type::Fwd { union: false, name: name.clone() })
 }
 
 /// An enum whose numbers are the same everywhere is an enum; one that mirrors a kernel's is a typedef of its integer, since its numbers are the target's.
-fn enumeration(hir: &Hir, id: EnumId, btf: &mut Btf) -> TypeId {
+fn enumeration(hir: &Hir, id: EnumId, btf: &mut Builder) -> TypeId {
     let data = &hir.enums[id];
     let values = data.enumerators.iter().map(|enumerator| match enumerator.value {
         EnumeratorValue::Const(value) => Some((enumerator.name.clone(), value)),
@@ -108,7 +108,7 @@ fn enumeration(hir: &Hir, id: EnumId, btf: &mut Btf) -> TypeId {
 }
 
 /// A struct whose members are called `_0`, `_1` and so on.
-fn tuple(hir: &Hir, name: &str, parts: &[Ty], btf: &mut Btf) -> TypeId {
+fn tuple(hir: &Hir, name: &str, parts: &[Ty], btf: &mut Builder) -> TypeId {
     let Fields { offsets, size, .. } = layout::fields(hir, parts);
     let names: Vec<SmolStr> = (0..parts.len()).map(|i| format_smolstr!("_{i}")).collect();
     let members =
@@ -121,7 +121,7 @@ fn composite<'a>(
     name: &str,
     size: u32,
     members: impl Iterator<Item = (&'a SmolStr, &'a Ty, u32)>,
-    btf: &mut Btf,
+    btf: &mut Builder,
 ) -> TypeId {
     let members = members.map(|(name, ty, offset)| member(name, declare(hir, ty, btf), offset));
     let members = members.collect();
@@ -134,7 +134,7 @@ pub fn member(name: &str, ty: TypeId, offset: u32) -> Member {
 }
 
 /// The type of a map's key; a key of several parts is a struct `ubpf_key_MAP`.
-pub fn map_key(hir: &Hir, map: &Map, btf: &mut Btf) -> TypeId {
+pub fn map_key(hir: &Hir, map: &Map, btf: &mut Builder) -> TypeId {
     match layout::map_key(map) {
         Ty::Tuple(parts) => tuple(hir, &format!("ubpf_key_{}", map.name), &parts, btf),
         key => declare(hir, &key, btf),
@@ -142,7 +142,7 @@ pub fn map_key(hir: &Hir, map: &Map, btf: &mut Btf) -> TypeId {
 }
 
 /// The type of a map's value; an aggregation's state is a struct such as `ubpf_avg_s64`.
-pub fn map_value(hir: &Hir, map: &Map, btf: &mut Btf) -> TypeId {
+pub fn map_value(hir: &Hir, map: &Map, btf: &mut Builder) -> TypeId {
     match &map.value {
         MapValue::Plain(ty) => declare(hir, &layout::stored(ty), btf),
         MapValue::Agg(agg) => {
@@ -163,7 +163,7 @@ pub fn record_name(index: usize) -> SmolStr {
 }
 
 /// The struct of a record in the ring buffer: `id`, `zero`, and its arguments `_0`, `_1` and so on.
-pub fn record(hir: &Hir, index: usize, output: &Output, btf: &mut Btf) -> TypeId {
+pub fn record(hir: &Hir, index: usize, output: &Output, btf: &mut Builder) -> TypeId {
     let layout = layout::record(hir, &output.args);
     let u32 = typedef(IntTy::U32, btf);
     let mut members = vec![member("id", u32, 0), member("zero", u32, 4)];
@@ -175,6 +175,6 @@ pub fn record(hir: &Hir, index: usize, output: &Output, btf: &mut Btf) -> TypeId
 }
 
 /// A constant of that type.
-pub fn constant(ty: TypeId, btf: &mut Btf) -> TypeId {
+pub fn constant(ty: TypeId, btf: &mut Builder) -> TypeId {
     btf.add(Type::Modifier { kind: kind::CONST, ty })
 }

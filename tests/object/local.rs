@@ -4,9 +4,9 @@
 
 use super::support::pipeline::Script;
 use std::collections::BTreeSet;
+use ubpfc::btf::{Type, TypeId, encoding};
 use ubpfc::isa::code::Insn;
 use ubpfc::isa::opcode as op;
-use ubpfc::object::btf::{Type, TypeId, encoding};
 use ubpfc::object::btf_ext::CoreKind;
 use ubpfc::object::read::{Object, Types};
 use ubpfc::target::{Cpu, Endian, Target};

@@ -1,9 +1,9 @@
 //! Everything that is written is read back by our own reader, in both byte orders.
 
 use super::fixture::{self, Script};
+use ubpfc::btf::Type;
 use ubpfc::isa::code::{Insn, RelocKind};
 use ubpfc::isa::opcode::{ALU64, K, LDIMM64, LSH, MOV};
-use ubpfc::object::btf::Type;
 use ubpfc::object::btf_ext::CoreKind;
 use ubpfc::object::elf::R_BPF_64_64;
 use ubpfc::object::read::Object;

@@ -4,7 +4,7 @@
 //! numbers while others are added; offsets are asked for when all are known.
 
 use super::super::ObjectError;
-use super::super::btf::{Btf, Member, Type, TypeId, VOID};
+use crate::btf::{Builder, Member, Type, TypeId, VOID};
 use crate::ir::reloc::{Access, LocalTy};
 use crate::sema::hir::KStep;
 use crate::sema::layout::{Fields, Layout, place};
@@ -170,7 +170,7 @@ impl Shape {
     }
 
     /// Puts the type into the BTF; `name` is that of a struct, empty for one inside another.
-    pub(super) fn declare(&self, name: &str, btf: &mut Btf) -> TypeId {
+    pub(super) fn declare(&self, name: &str, btf: &mut Builder) -> TypeId {
         match self {
             Shape::Int(int) | Shape::Bits { word: int, .. } => btf.int(*int),
             Shape::Enum(name, int) => btf.add(Type::Enum {

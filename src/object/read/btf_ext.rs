@@ -1,10 +1,10 @@
 //! The records of a `.BTF.ext` section, by the code section that they are about.
 
-use super::super::btf::TypeId;
 use super::super::btf_ext::{CoreKind, FuncInfo};
-use super::super::bytes::Reader;
-use super::btf::byte_order;
-use super::{ReadError, Types, slice};
+use super::{ReadError, slice};
+use crate::btf::TypeId;
+use crate::btf::{Btf, byte_order};
+use crate::bytes::Reader;
 use crate::target::Endian;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -57,8 +57,8 @@ pub struct Ext<'a> {
 
 impl<'a> Ext<'a> {
     /// Reads a section, whose strings are in `types`.
-    pub fn parse(data: &'a [u8], types: &Types<'a>) -> Result<Ext<'a>, ReadError> {
-        let endian = byte_order(data, ".BTF.ext")?;
+    pub fn parse(data: &'a [u8], types: &Btf<'a>) -> Result<Ext<'a>, ReadError> {
+        let endian = byte_order(data)?;
         let mut reader = Reader::new(endian, data);
         let mut read = || {
             reader.take(4)?; // magic, version, flags
@@ -88,7 +88,7 @@ impl<'a> Ext<'a> {
             let what = "the kind of a CO-RE record";
             let known = CoreKind::from_number(kind);
             let kind = known.ok_or(ReadError::Invalid { what, value: kind.into() })?;
-            let access = types.string(access).ok_or(ReadError::NotString("an access"))?;
+            let access = types.string(access)?;
             section.core.push(Core { insn_off, root: TypeId(root), access, kind });
             Ok(())
         })?;
@@ -100,7 +100,7 @@ impl<'a> Ext<'a> {
         &mut self,
         data: &'a [u8],
         endian: Endian,
-        types: &Types<'a>,
+        types: &Btf<'a>,
         mut record: impl FnMut(&mut SectionExt<'a>, [u32; WORDS]) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         if data.is_empty() {
@@ -114,7 +114,7 @@ impl<'a> Ext<'a> {
         let tail = tail.ok_or(ReadError::Invalid { what, value: size.into() })?;
         while !reader.is_empty() {
             let (name, count) = reader.u32().zip(reader.u32()).ok_or_else(cut)?;
-            let name = types.string(name).ok_or(ReadError::NotString("a section's name"))?;
+            let name = types.string(name)?;
             let section = self.sections.entry(name).or_default();
             for _ in 0..count {
                 let mut words = [0; WORDS];

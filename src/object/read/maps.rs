@@ -1,7 +1,6 @@
 //! BTF-defined maps.
 
-use super::super::btf::{Type, TypeId};
-use super::Types;
+use crate::btf::{Btf, Type, TypeId};
 
 /// A map, as its variable in `.maps` defines it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,36 +21,36 @@ pub struct MapDef<'a> {
     pub value_size: u32,
 }
 
-impl<'a> Types<'a> {
-    /// The maps that the section `.maps` defines, in its order. What is not a definition is left out.
-    pub fn maps(&self) -> Vec<MapDef<'a>> {
-        let sections = self.iter().filter_map(|(_, ty)| match ty {
-            Type::DataSec { name: ".maps", vars, .. } => Some(vars),
-            _ => None,
-        });
-        sections.flatten().filter_map(|var| self.map(var.var)).collect()
-    }
+/// The maps that the section `.maps` defines, in its order. What is not a definition is left out.
+pub fn maps<'a>(types: &Btf<'a>) -> Vec<MapDef<'a>> {
+    let sections = types.ids().filter_map(|id| match types.get(id) {
+        Ok(Type::DataSec { name: ".maps", vars, .. }) => Some(vars),
+        _ => None,
+    });
+    sections.flatten().filter_map(|var| map(types, var.var)).collect()
+}
 
-    fn map(&self, var: TypeId) -> Option<MapDef<'a>> {
-        let Type::Var { name, ty, .. } = self.get(var)? else { return None };
-        let Type::Composite { members, .. } = self.get(self.strip(*ty)?)? else { return None };
-        let mut map = MapDef { name, ..MapDef::default() };
-        for member in members {
-            let Some(Type::Ptr(to)) = self.get(member.ty) else { continue };
-            let number = match self.get(*to) {
-                Some(Type::Array { len, .. }) => *len,
-                _ => 0,
-            };
-            match member.name {
-                "type" => map.map_type = number,
-                "max_entries" => map.max_entries = number,
-                "key_size" => map.key_size = number,
-                "value_size" => map.value_size = number,
-                "key" => (map.key, map.key_size) = (Some(*to), self.size(*to)?),
-                "value" => (map.value, map.value_size) = (Some(*to), self.size(*to)?),
-                _ => {}
-            }
+fn map<'a>(types: &Btf<'a>, var: TypeId) -> Option<MapDef<'a>> {
+    let Type::Var { name, ty, .. } = types.get(var).ok()? else { return None };
+    let Type::Composite { members, .. } = types.get(types.strip(ty).ok()?).ok()? else {
+        return None;
+    };
+    let mut map = MapDef { name, ..MapDef::default() };
+    for member in members {
+        let Ok(Type::Ptr(to)) = types.get(member.ty) else { continue };
+        let number = match types.get(to) {
+            Ok(Type::Array { len, .. }) => len,
+            _ => 0,
+        };
+        match member.name {
+            "type" => map.map_type = number,
+            "max_entries" => map.max_entries = number,
+            "key_size" => map.key_size = number,
+            "value_size" => map.value_size = number,
+            "key" => (map.key, map.key_size) = (Some(to), types.size(to).ok()?),
+            "value" => (map.value, map.value_size) = (Some(to), types.size(to).ok()?),
+            _ => {}
         }
-        Some(map)
     }
+    Some(map)
 }

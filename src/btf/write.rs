@@ -1,223 +1,23 @@
-//! BTF, the kernel's type format: its types, and a section of them, each type once.
+//! A `.BTF` section under construction, each type once.
 //!
-//! In: types that refer to each other by [`TypeId`]. Out: the bytes of a `.BTF` section in either byte order. Equal types get equal ids, so the order in
-//! which types are first asked for decides the bytes. Format: the kernel's `Documentation/bpf/btf.rst`.
+//! In: types. Out: the bytes of a section in either byte order. Equal types get equal ids, so the order in which types are first asked for decides the bytes.
 
-use super::bytes::{Strings, Writer};
+use super::{HEADER, MAGIC, Member, SecVar, Type, TypeId, encoding, kind};
+use crate::bytes::{Strings, Writer};
 use crate::sema::types::IntTy;
 use crate::target::Endian;
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 use smol_str::SmolStr;
 
-/// The number of a type; 0 is `void`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TypeId(pub u32);
-
-/// `void`
-pub const VOID: TypeId = TypeId(0);
-/// `.BTF` and `.BTF.ext` begin with this number.
-pub const MAGIC: u16 = 0xeb9f;
-/// The size of the header of `.BTF`.
-pub const HEADER: u32 = 24;
-
-/// Encodings of an integer.
-pub mod encoding {
-    /// Signed.
-    pub const SIGNED: u8 = 1;
-    /// A character.
-    pub const CHAR: u8 = 2;
-    /// A truth value.
-    pub const BOOL: u8 = 4;
-}
-
-/// The numbers of the kinds.
-#[expect(missing_docs, reason = "they are the format's own names")]
-pub mod kind {
-    pub const INT: u32 = 1;
-    pub const PTR: u32 = 2;
-    pub const ARRAY: u32 = 3;
-    pub const STRUCT: u32 = 4;
-    pub const UNION: u32 = 5;
-    pub const ENUM: u32 = 6;
-    pub const FWD: u32 = 7;
-    pub const TYPEDEF: u32 = 8;
-    pub const VOLATILE: u32 = 9;
-    pub const CONST: u32 = 10;
-    pub const RESTRICT: u32 = 11;
-    pub const FUNC: u32 = 12;
-    pub const FUNC_PROTO: u32 = 13;
-    pub const VAR: u32 = 14;
-    pub const DATASEC: u32 = 15;
-    pub const FLOAT: u32 = 16;
-    pub const DECL_TAG: u32 = 17;
-    pub const TYPE_TAG: u32 = 18;
-    pub const ENUM64: u32 = 19;
-}
-
-/// A type. Names are empty where there is none; types that are written own them, types that are read borrow them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Type<Name = SmolStr> {
-    /// An integer.
-    Int {
-        /// Its name.
-        name: Name,
-        /// Its size.
-        bytes: u32,
-        /// How many bits count.
-        bits: u8,
-        /// The first of them, in bits.
-        bit_offset: u8,
-        /// One of [`encoding`], or 0.
-        encoding: u8,
-    },
-    /// A pointer.
-    Ptr(TypeId),
-    /// An array.
-    Array {
-        /// What its elements are.
-        elem: TypeId,
-        /// What its index is.
-        index: TypeId,
-        /// How many elements; 0 for a flexible one.
-        len: u32,
-    },
-    /// A struct or union.
-    Composite {
-        /// Which of them.
-        union: bool,
-        /// Its name.
-        name: Name,
-        /// In bytes.
-        size: u32,
-        /// Its members in order.
-        members: Vec<Member<Name>>,
-    },
-    /// An enum.
-    Enum {
-        /// Its name.
-        name: Name,
-        /// In bytes.
-        size: u32,
-        /// Whether its values are signed.
-        signed: bool,
-        /// Whether it is kept with 64-bit values (`ENUM64`).
-        wide: bool,
-        /// Names and values, extended to 64 bits.
-        values: Vec<(Name, u64)>,
-    },
-    /// A struct or union that is only declared.
-    Fwd {
-        /// Which of them.
-        union: bool,
-        /// Its name.
-        name: Name,
-    },
-    /// A typedef.
-    Typedef {
-        /// Its name.
-        name: Name,
-        /// What it stands for.
-        ty: TypeId,
-    },
-    /// `const`, `volatile` or `restrict`.
-    Modifier {
-        /// Which of them, by number.
-        kind: u32,
-        /// Of what.
-        ty: TypeId,
-    },
-    /// A function.
-    Func {
-        /// Its name.
-        name: Name,
-        /// Its prototype.
-        proto: TypeId,
-        /// Whether other objects see it.
-        global: bool,
-    },
-    /// A function's prototype.
-    FuncProto {
-        /// What it returns.
-        ret: TypeId,
-        /// Names and types; a last one without both stands for `...`.
-        params: Vec<(Name, TypeId)>,
-    },
-    /// A variable.
-    Var {
-        /// Its name.
-        name: Name,
-        /// Its type.
-        ty: TypeId,
-        /// 0 static, 1 global, 2 external.
-        linkage: u32,
-    },
-    /// A section of variables.
-    DataSec {
-        /// Its name.
-        name: Name,
-        /// In bytes.
-        size: u32,
-        /// The variables by offset.
-        vars: Vec<SecVar>,
-    },
-    /// A floating-point number.
-    Float {
-        /// Its name.
-        name: Name,
-        /// In bytes.
-        size: u32,
-    },
-    /// An attribute of a declaration.
-    DeclTag {
-        /// The attribute.
-        name: Name,
-        /// The declaration.
-        ty: TypeId,
-        /// Which member or argument, or -1.
-        component: i32,
-    },
-    /// An attribute of a type.
-    TypeTag {
-        /// The attribute.
-        name: Name,
-        /// The type.
-        ty: TypeId,
-    },
-}
-
-/// A member of a struct or union.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Member<Name = SmolStr> {
-    /// Its name; empty for an anonymous one.
-    pub name: Name,
-    /// Its type.
-    pub ty: TypeId,
-    /// In bits; of a bitfield on big endian it counts from the most significant bit.
-    pub bit_offset: u32,
-    /// The width of a bitfield, otherwise 0.
-    pub bit_width: u8,
-}
-
-/// A variable's place in its section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SecVar {
-    /// The variable.
-    pub var: TypeId,
-    /// In bytes.
-    pub offset: u32,
-    /// In bytes.
-    pub size: u32,
-}
-
 /// The types and strings of a `.BTF` section under construction.
 #[derive(Debug, Default)]
-pub struct Btf {
+pub struct Builder {
     types: IndexSet<Type, FxBuildHasher>,
     strings: Strings,
 }
 
-impl Btf {
+impl Builder {
     /// The id of a type, which is added if it is new.
     pub fn add(&mut self, ty: Type) -> TypeId {
         let (index, _) = self.types.insert_full(ty);
@@ -308,6 +108,7 @@ fn head(out: &mut Writer, name: u32, kind: u32, flag: bool, vlen: usize, size_or
 /// Appends one type: `name, info, size or type`, then what the kind has.
 fn encode(ty: &Type, out: &mut Writer, strings: &mut Strings) {
     match ty {
+        Type::Void => {}
         Type::Int { name, bytes, bits, bit_offset, encoding } => {
             head(out, strings.add(name), kind::INT, false, 0, *bytes);
             let [bits, offset, encoding] = [*bits, *bit_offset, *encoding].map(u32::from);

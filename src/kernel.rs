@@ -1,0 +1,101 @@
+//! Where a target's types come from: its BTF, its DWARF, compressed kernel images, modules, tracefs.
+//!
+//! Every source answers with BTF: the bytes of the file itself, or BTF that is made of its DWARF for the names that are asked for. What reads types afterwards knows one form. Sources hold no policy:
+//! they say what is there. No length, offset or index in a file is trusted.
+
+use crate::btf::{Btf, BtfError};
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A source of types: one kernel image or one module.
+pub trait Source: Debug + Send + Sync {
+    /// BTF that has every definition of every type whose essential name (without its flavor) is among `names`, and everything that these are made of; it may have more.
+    fn types(&self, names: &[&str]) -> Result<SourceTypes<'_>, KernelError>;
+
+    /// What the types are read from.
+    fn form(&self) -> Form;
+}
+
+/// What types are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// BTF, which a kernel can also show to loaders.
+    Btf,
+    /// DWARF: the kernel itself may know nothing of its types.
+    Dwarf,
+    /// Descriptions of tracepoint records.
+    Tracefs,
+}
+
+/// The answer of a [`Source`].
+#[derive(Clone, Debug)]
+pub struct SourceTypes<'a> {
+    /// The bytes of a `.BTF` section.
+    pub btf: Cow<'a, [u8]>,
+    /// Whether its types and strings go on where those of the kernel image end.
+    pub split: bool,
+    /// The size of a pointer in bytes, where the file says it.
+    pub pointer_size: Option<u32>,
+}
+
+/// A kernel: the image and its modules.
+#[derive(Debug)]
+pub struct Kernel {
+    /// What to call it in messages: the path, or `running`.
+    pub name: String,
+    /// Its release, where the file says it.
+    pub release: Option<String>,
+    /// The image.
+    pub image: Box<dyn Source>,
+    /// The modules by name; asked only for what the image has not.
+    pub modules: Vec<(String, Box<dyn Source>)>,
+}
+
+/// Why types cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is of no kind that holds types.
+    #[error("{path}: {why}")]
+    NoTypes {
+        /// The file.
+        path: String,
+        /// What it is, and what would do.
+        why: String,
+    },
+    /// The types are broken.
+    #[error("{path}: the types cannot be read: {error}")]
+    Btf {
+        /// The file.
+        path: String,
+        /// Why.
+        error: BtfError,
+    },
+}
+
+/// Types of a kernel that have been asked for, as bytes.
+#[derive(Debug)]
+pub struct Loaded<'a> {
+    /// Of the image.
+    pub image: SourceTypes<'a>,
+    /// Of modules, by name.
+    pub modules: Vec<(&'a str, SourceTypes<'a>)>,
+}
+
+/// Types of a kernel, ready to be looked at: what a plan is made for.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Of the image.
+    pub image: Arc<Btf<'a>>,
+    /// Of modules, by name.
+    pub modules: Vec<(&'a str, Btf<'a>)>,
+}

@@ -1,0 +1,198 @@
+//! Relocation: an object's questions to a kernel, answered from that kernel's types and written into its code.
+//!
+//!     object + target types → plan → apply → object without questions
+//!
+//! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
+//! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
+
+use crate::isa::code::Insn;
+use crate::object::btf_ext::CoreKind;
+use serde::Serialize;
+
+/// Whose rules count where libbpf's are not the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// What has no answer and can run is an error; widths and signs are corrected by value; what cannot run is removed.
+    #[default]
+    Strict,
+    /// As libbpf does, instruction by instruction: what has no answer becomes a call of helper 195896080.
+    Libbpf,
+}
+
+/// What relocation does to an object's code.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// One for each record, in the order of the file.
+    pub fixups: Vec<Fixup>,
+}
+
+/// What is done for one record.
+#[derive(Clone, Debug)]
+pub struct Fixup {
+    /// The index of the code section in the object.
+    pub section: usize,
+    /// The slot in the section.
+    pub slot: usize,
+    /// The new code, or why there is none.
+    pub edit: Edit,
+    /// What is to be told about it.
+    pub access: Access,
+}
+
+/// The new code of an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The instruction (both slots of a 64-bit immediate load) is replaced by these; what is more than it had is inserted. As it was: the record needs no change.
+    Replace(Vec<Insn>),
+    /// There is no answer: an error where the instruction can run.
+    Missing(Missing),
+}
+
+/// Why a record has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// In words: `struct task_struct has no member "prio2"`.
+    pub why: String,
+    /// Every candidate that was tried; none if the target has no type of that name.
+    pub tried: Vec<Tried>,
+    /// Names that are near: members at the level where the search ended, or types.
+    pub near: Vec<String>,
+}
+
+/// A candidate that did not match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// The type: `struct task_struct`.
+    pub name: String,
+    /// Its id in its BTF.
+    pub id: u32,
+    /// The module that it is in; none for the image.
+    pub module: Option<String>,
+    /// In bytes, where it has a size.
+    pub size: Option<u32>,
+    /// The part of the path that it has: `se.avg`.
+    pub matched: String,
+    /// Why it ended there.
+    pub why: String,
+}
+
+/// What is told about a record, in `--json` and in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// The program or function.
+    pub function: String,
+    /// The name of its section.
+    pub section: String,
+    /// The slot in the function, as it was.
+    pub insn: usize,
+    /// The source line, where the object says it.
+    pub at: Option<Place>,
+    /// What is asked.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: CoreKind,
+    /// The local path: `struct task_struct___user.pid`.
+    pub local: String,
+    /// The target's: `struct task_struct.pid`. None where there is no answer.
+    pub target: Option<String>,
+    /// The id of the candidate in its BTF.
+    pub target_id: Option<u32>,
+    /// The module whose BTF that is; none for the image.
+    pub module: Option<String>,
+    /// The answer on the local type.
+    pub local_value: Option<u64>,
+    /// The answer on the target.
+    pub value: Option<u64>,
+    /// Of a field: where it is in the target, in bits from the start of the root type.
+    pub bit_offset: Option<u32>,
+    /// Of a field: in bytes; of a bitfield its load unit.
+    pub size: Option<u32>,
+    /// Of a bitfield: its width in bits.
+    pub bits: Option<u8>,
+    /// Of a field: whether it is signed.
+    pub signed: Option<bool>,
+    /// What was done.
+    pub action: Action,
+}
+
+/// What was done about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The answer is the local one already.
+    Same,
+    /// The answer was written into the instruction.
+    Patched,
+    /// The load has another width.
+    Resized,
+    /// The load is followed, or replaced, by instructions that convert the value.
+    Converted,
+    /// There is no answer, and the instruction cannot run: it was removed, or left to the verifier.
+    Unreachable,
+    /// There is no answer: the instruction was replaced by a call that the verifier refuses where it can run.
+    Poisoned,
+    /// There is no answer.
+    Missing,
+}
+
+/// A source line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in bytes; 0 where it is not known.
+    pub col: u32,
+    /// The line's text.
+    pub text: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn kind_name<S: serde::Serializer>(kind: &CoreKind, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(kind.name())
+}
+
+/// Why an object cannot be relocated at all, whatever the code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RelocateError {
+    /// A record is malformed, or asks for what cannot be (libbpf: `EINVAL`).
+    #[error("{place}: {why}")]
+    Record {
+        /// The record: `.BTF.ext record 3 of section tp_btf/sched_switch`.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Several candidates give different answers.
+    #[error("{local}: the target has several types of that name, which disagree: {candidates}")]
+    Ambiguous {
+        /// The local path.
+        local: String,
+        /// The candidates with their answers.
+        candidates: String,
+    },
+    /// The instruction is not what the record says.
+    #[error("{function}, instruction {insn}: {why}")]
+    Instruction {
+        /// The function.
+        function: String,
+        /// The slot.
+        insn: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The answer does not fit the instruction (libbpf: `ERANGE`, or silently cut).
+    #[error(
+        "{function}, instruction {insn}: {local} is {value}, which does not fit the instruction"
+    )]
+    Range {
+        /// The function.
+        function: String,
+        /// The slot.
+        insn: usize,
+        /// The local path.
+        local: String,
+        /// The answer.
+        value: u64,
+    },
+}
