@@ -9,6 +9,7 @@ mod image;
 mod load;
 mod open;
 mod places;
+mod rebase;
 mod release;
 mod section;
 mod tracefs;
