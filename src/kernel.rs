@@ -20,7 +20,7 @@ mod unpack;
 pub use file::FileBytes;
 pub use load::Wanted;
 pub use places::Places;
-pub use section::BtfSource;
+pub use section::{BtfSource, Part};
 
 use crate::btf::{Btf, BtfError};
 use std::borrow::Cow;

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "kernel files are opened here, and only here")]
 
 use super::KernelError;
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::Deref;
@@ -41,7 +41,8 @@ impl FileBytes {
         if known.is_file() && known.len() > 0 {
             // SAFETY: The bytes are only read. Who shortens a file while it is mapped ends the process that reads it with a signal, but nobody rewrites a kernel's file in place: packages and
             // builds put a new file in its stead, and the kernel's own files do not change.
-            if let Ok(map) = unsafe { Mmap::map(&file) } {
+            // A private mapping: `/sys/kernel/btf/vmlinux` has no other (v6.18 kernel/bpf/sysfs_btf.c: btf_sysfs_vmlinux_mmap).
+            if let Ok(map) = unsafe { MmapOptions::new().map_copy_read_only(&file) } {
                 return Ok(FileBytes(Arc::new(Bytes::Mapped(map))));
             }
         }
@@ -51,6 +52,11 @@ impl FileBytes {
             return Err(failed(ErrorKind::FileTooLarge.into()));
         }
         Ok(bytes.into())
+    }
+
+    /// Whether the bytes are the file's own, and not a copy.
+    pub fn is_mapped(&self) -> bool {
+        matches!(&*self.0, Bytes::Mapped(_))
     }
 
     /// Says that this part will hardly be read again, so that the system can have its memory back. Reading it nevertheless costs time and nothing else.

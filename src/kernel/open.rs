@@ -8,7 +8,7 @@ use super::dwarf::DebugFile;
 use super::elf::{self, Elf};
 use super::image::{Image, Payload};
 use super::places::module_name;
-use super::section::{self, LoadedModule};
+use super::section::{self, LoadedModule, Part};
 use super::tracefs::{self, Tracefs};
 use super::unpack::Format;
 use super::{BtfSource, FileBytes, Kernel, KernelError, Places, Source, release};
@@ -196,10 +196,10 @@ impl Opener<'_> {
         let within = |layer| [around, &[layer]].concat();
         match Kind::of(&file) {
             Kind::Btf => {
-                let source = Box::new(BtfSource::raw(file));
+                let source = Box::new(BtfSource::raw(&file));
                 Ok(Opened { source, release: None })
             }
-            Kind::Elf => self.elf(file, around),
+            Kind::Elf => self.elf(&file, around),
             Kind::Format => {
                 Ok(Opened { source: Box::new(Tracefs::file(self.path)), release: None })
             }
@@ -272,7 +272,7 @@ impl Opener<'_> {
             let Ok(inner) = format.unpack(file.get(at..).unwrap_or_default()) else { continue };
             let within = [around, &[format.name]].concat();
             let found = match Kind::of(&inner) {
-                Kind::Elf => self.elf(inner.into(), &within),
+                Kind::Elf => self.elf(&inner.into(), &within),
                 _ => self.flat(inner.into(), &within),
             };
             match found {
@@ -294,25 +294,25 @@ impl Opener<'_> {
             self.none(format!("{} without type information: {NO_BTF}", described(around)))
         })?;
         let release = release::banner(&file);
-        let source = BtfSource { file, range, base: None, pointer_size: None };
+        let source = BtfSource::new(Part::of(&file, range));
         Ok(Opened { source: Box::new(source), release })
     }
 
     /// An ELF file: with BTF, with DWARF, with a packed kernel, or with a companion that has its types.
-    fn elf(&self, file: FileBytes, around: &[&str]) -> Result<Opened, KernelError> {
+    fn elf(&self, file: &FileBytes, around: &[&str]) -> Result<Opened, KernelError> {
         let within = [around, &["ELF file"]].concat();
-        let elf = Elf::parse(&file)
+        let elf = Elf::parse(file)
             .ok_or_else(|| self.none(format!("{} whose headers are broken", described(&within))))?;
         let release = release::of(&elf);
         if let Some(btf) = elf.section(".BTF") {
             let pointer_size = Some(elf.address_size);
-            let base = elf.section(".BTF.base").map(|base| base.range());
-            let source = if btf.compressed {
-                let unpacked = btf.contents(&elf).map_err(|why| self.none(why))?;
-                BtfSource { pointer_size, ..BtfSource::raw(unpacked.into_owned().into()) }
+            let base = elf.section(".BTF.base").map(|base| Part::of(file, base.range()));
+            let btf = if btf.compressed {
+                btf.contents(&elf).map_err(|why| self.none(why))?.into_owned().into()
             } else {
-                BtfSource { file: file.clone(), range: btf.range(), base, pointer_size }
+                Part::of(file, btf.range())
             };
+            let source = BtfSource { btf, base, pointer_size };
             return Ok(Opened { source: Box::new(source), release });
         }
         if elf.has_dwarf() {
@@ -353,7 +353,7 @@ impl Opener<'_> {
             };
             // What has neither BTF nor DWARF has no companion of its own.
             if same && (other.section(".BTF").is_some() || other.has_dwarf()) {
-                return Opener { places: self.places, path }.elf(file.clone(), &[]);
+                return Opener { places: self.places, path }.elf(&file, &[]);
             }
         }
         let tried: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();

@@ -11,31 +11,59 @@ use std::sync::OnceLock;
 /// BTF that stands in a file.
 #[derive(Debug)]
 pub struct BtfSource {
-    /// The file.
-    pub file: FileBytes,
-    /// Where in it the BTF is.
-    pub range: Range<usize>,
-    /// Where the types are that it goes on from, if it has them with it (`.BTF.base`).
-    pub base: Option<Range<usize>>,
+    /// Its bytes.
+    pub btf: Part,
+    /// What it goes on from, if it has that with it (`.BTF.base`).
+    pub base: Option<Part>,
     /// The size of a pointer in bytes, where the file says it.
     pub pointer_size: Option<u32>,
 }
 
+/// A part of a file.
+#[derive(Debug)]
+pub struct Part {
+    file: FileBytes,
+    range: Range<usize>,
+}
+
+impl Part {
+    /// Those bytes of the file; none that it does not have. Of a file that has been read or unpacked they are copied, so that the rest need not be kept.
+    pub fn of(file: &FileBytes, range: Range<usize>) -> Part {
+        if file.is_mapped() || range.len() == file.len() {
+            return Part { file: file.clone(), range };
+        }
+        file.get(range).unwrap_or_default().to_vec().into()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.file.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl From<Vec<u8>> for Part {
+    fn from(bytes: Vec<u8>) -> Part {
+        Part { range: 0..bytes.len(), file: bytes.into() }
+    }
+}
+
 impl BtfSource {
+    /// BTF alone.
+    pub fn new(btf: Part) -> BtfSource {
+        BtfSource { btf, base: None, pointer_size: None }
+    }
+
     /// A file that is nothing but BTF.
-    pub fn raw(file: FileBytes) -> BtfSource {
-        let range = 0..file.len();
-        BtfSource { file, range, base: None, pointer_size: None }
+    pub fn raw(file: &FileBytes) -> BtfSource {
+        BtfSource::new(Part::of(file, 0..file.len()))
     }
 }
 
 impl Source for BtfSource {
     fn types(&self, _: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
-        let part = |range: &Range<usize>| self.file.get(range.clone()).unwrap_or_default();
-        let btf = part(&self.range);
+        let btf = self.btf.bytes();
         Ok(SourceTypes {
             btf: Cow::Borrowed(btf),
-            base: self.base.as_ref().map(part),
+            base: self.base.as_ref().map(Part::bytes),
             split: is_split(btf),
             pointer_size: self.pointer_size,
         })
@@ -58,7 +86,7 @@ impl Source for LoadedModule {
         if let Some(source) = self.read.get() {
             return source.types(names);
         }
-        let source = BtfSource::raw(FileBytes::open(&self.path)?);
+        let source = BtfSource::raw(&FileBytes::open(&self.path)?);
         self.read.get_or_init(|| source).types(names)
     }
 
