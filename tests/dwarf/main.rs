@@ -1,0 +1,3 @@
+//! Types out of DWARF.
+
+mod vmlinux;
