@@ -95,7 +95,9 @@ pub enum DwarfError {
         what: &'static str,
     },
     /// Another file is needed.
-    #[error("the file {0} is needed, which holds a part of the debug information, and is not there")]
+    #[error(
+        "the file {0} is needed, which holds a part of the debug information, and is not there"
+    )]
     Companion(String),
     /// Another file is not the one that is needed.
     #[error("the file {0}, which should hold a part of the debug information, is of another build")]

@@ -2,12 +2,17 @@
 //!
 //! `UBPFC_VMLINUX` names a kernel image with DWARF, `UBPFC_VMLINUX_BTF` the BTF that was made of it (raw, or in the `.BTF` of the image itself if unset). Without them these tests do nothing, and say so.
 
-#![allow(unsafe_code, clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement maps a file, gives its pages back, and says how it went")]
+#![allow(
+    unsafe_code,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement maps a file, gives its pages back, and says how it went"
+)]
 
-use std::fs::File;
-use std::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::time::Instant;
 use ubpfc::btf::{Btf, Member, Type, TypeId, essential};
 use ubpfc::kernel::dwarf::{Companions, types};
 
@@ -28,8 +33,18 @@ impl Companions for GiveBack {
 }
 
 const NAMES: &[&str] = &[
-    "task_struct", "mm_struct", "inode", "file", "dentry", "sock", "sk_buff", "net_device",
-    "super_block", "cred", "request", "bio",
+    "task_struct",
+    "mm_struct",
+    "inode",
+    "file",
+    "dentry",
+    "sock",
+    "sk_buff",
+    "net_device",
+    "super_block",
+    "cred",
+    "request",
+    "bio",
 ];
 
 /// The kernel image, mapped.

@@ -124,12 +124,7 @@ impl Abbreviations {
 }
 
 /// Where to look for the name and for the next entry, if what precedes both has a fixed size.
-fn quick(
-    tag: u16,
-    children: bool,
-    attributes: &[Attribute],
-    encoding: Encoding,
-) -> Option<Quick> {
+fn quick(tag: u16, children: bool, attributes: &[Attribute], encoding: Encoding) -> Option<Quick> {
     let wanted = can_be_wanted(tag);
     let (mut at, mut name, mut sibling) = (0_u16, None, None);
     let mut whole = true;

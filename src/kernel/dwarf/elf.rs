@@ -6,7 +6,9 @@
 use super::DwarfError;
 use gimli::RunTimeEndian;
 use object::read::{File, Object, ObjectSection, ObjectSymbol, RelocationTarget, Section};
-use object::{Architecture, CompressionFormat, ObjectKind, RelocationFlags, RelocationKind, SectionIndex, elf};
+use object::{
+    Architecture, CompressionFormat, ObjectKind, RelocationFlags, RelocationKind, SectionIndex, elf,
+};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::io::Read;
@@ -114,7 +116,8 @@ fn unpacked<'a>(section: &Section<'a, '_>) -> Result<Cow<'a, [u8]>, DwarfError> 
         }
         CompressionFormat::Zstandard => {
             let data = packed.data;
-            let reader = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(data, MAX_WINDOW);
+            let reader =
+                ruzstd::decoding::StreamingDecoder::new_with_max_window_size(data, MAX_WINDOW);
             let reader = reader.map_err(|_| fault())?;
             reader.take(size).read_to_end(&mut bytes).map_err(|_| fault())?;
         }
@@ -211,7 +214,11 @@ fn put(bytes: &mut [u8], value: u64, big: bool) {
         *byte = rest.to_le_bytes()[0];
         rest >>= 8;
     };
-    if big { bytes.iter_mut().rev().for_each(&mut step) } else { bytes.iter_mut().for_each(&mut step) }
+    if big {
+        bytes.iter_mut().rev().for_each(&mut step)
+    } else {
+        bytes.iter_mut().for_each(&mut step)
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]

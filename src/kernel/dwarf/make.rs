@@ -115,7 +115,8 @@ pub(super) fn length(dimension: &Die<'_>) -> Option<u64> {
         return None;
     }
     let upper = dimension.upper.map(|upper| {
-        let len = upper.checked_sub(dimension.lower.unwrap_or(0)).and_then(|len| len.checked_add(1));
+        let len =
+            upper.checked_sub(dimension.lower.unwrap_or(0)).and_then(|len| len.checked_add(1));
         len.and_then(|len| u64::try_from(len).ok()).unwrap_or(0)
     });
     Some(dimension.count.or(upper).unwrap_or(0))
@@ -157,8 +158,7 @@ impl<'a> Maker<'_, '_, 'a> {
         }
         self.made.insert((place, depth), None);
         let held = composite(die.tag).is_some() && depth == Depth::Full;
-        let layout =
-            if held { Some(self.layouts.of(&mut self.session, place, 0)?) } else { None };
+        let layout = if held { Some(self.layouts.of(&mut self.session, place, 0)?) } else { None };
         let id = match layout.and_then(|layout| self.by_layout.get(&layout)) {
             Some(id) => *id,
             None => match self.build(place, &open, &die, depth, level)? {

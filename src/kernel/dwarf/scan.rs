@@ -94,12 +94,7 @@ struct Scan<'s, 'w, 'a> {
 }
 
 impl<'s, 'w, 'a> Scan<'s, 'w, 'a> {
-    fn new(
-        world: &'w World<'a>,
-        wanted: &'s Wanted<'s>,
-        ask: Ask,
-        tables: &'s [Tables],
-    ) -> Self {
+    fn new(world: &'w World<'a>, wanted: &'s Wanted<'s>, ask: Ask, tables: &'s [Tables]) -> Self {
         let session = Session::new(world);
         let (layouts, found) = (Layouts::default(), Definitions::default());
         Scan { session, layouts, wanted, ask, tables, found }

@@ -126,8 +126,10 @@ impl Others {
 /// The units of a package, by its indices; those of `.debug_info` first.
 pub(super) fn packaged(file: u32, sections: &Sections<'_>) -> Result<Vec<Unit>, DwarfError> {
     let Sections { endian, .. } = *sections;
-    let units = DebugCuIndex::new(&sections.unit_index, endian).index().map_err(DwarfError::Unit)?;
-    let types = DebugTuIndex::new(&sections.type_index, endian).index().map_err(DwarfError::Unit)?;
+    let units =
+        DebugCuIndex::new(&sections.unit_index, endian).index().map_err(DwarfError::Unit)?;
+    let types =
+        DebugTuIndex::new(&sections.type_index, endian).index().map_err(DwarfError::Unit)?;
     let mut all = indexed(file, sections, &units)?;
     all.extend(indexed(file, sections, &types)?);
     all.sort_by_key(Unit::order);

@@ -101,9 +101,13 @@ impl<'a> World<'a> {
     /// A unit's bytes.
     pub(super) fn bytes(&self, unit: &Unit) -> &'a [u8] {
         let sections = self.files.get(unit.file as usize).map(|file| file.sections);
-        let section = sections.map_or(&[][..], |sections| {
-            if unit.in_types { &sections.types } else { &sections.info }
-        });
+        let section =
+            sections.map_or(
+                &[][..],
+                |sections| {
+                    if unit.in_types { &sections.types } else { &sections.info }
+                },
+            );
         section.get(unit.start..unit.end).unwrap_or_default()
     }
 
@@ -352,7 +356,8 @@ impl<'w, 'a> Session<'w, 'a> {
             return Err(DwarfError::Unit(gimli::Error::OffsetOutOfBounds(0)));
         };
         let Unit { encoding, abbreviations: start, .. } = *unit;
-        let key = (unit.file, start, encoding.address, encoding.offset | u8::from(encoding.version <= 2));
+        let key =
+            (unit.file, start, encoding.address, encoding.offset | u8::from(encoding.version <= 2));
         let abbreviations = match self.abbreviations.get(&key) {
             Some(abbreviations) => Rc::clone(abbreviations),
             None => {
