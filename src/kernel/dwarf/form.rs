@@ -223,15 +223,6 @@ pub(super) fn fixed_size(form: u16, encoding: Encoding) -> Option<u8> {
     })
 }
 
-/// Passes over a value.
-pub(super) fn skip(cursor: &mut Cursor<'_>, form: u16, encoding: Encoding) -> Option<()> {
-    if let Some(size) = fixed_size(form, encoding) {
-        cursor.at = cursor.at.checked_add(size.into())?;
-        return (cursor.at <= cursor.data.len()).then_some(());
-    }
-    read(cursor, form, 0, encoding).map(|_| ())
-}
-
 /// Reads a value; `constant` is the one that the abbreviation has (`DW_FORM_implicit_const`).
 pub(super) fn read<'a>(
     cursor: &mut Cursor<'a>,

@@ -1,0 +1,76 @@
+//! Definitions in several units: equal ones are one, others are several, and declarations stand for definitions.
+
+use crate::build::Built;
+use ubpfc::btf::{Btf, Type, TypeId};
+use ubpfc::kernel::dwarf::{Alone, types};
+
+fn linked(files: &[(&str, &str)]) -> Vec<u8> {
+    let built = Built::new();
+    for (name, text) in files {
+        built.write(name, text);
+    }
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    assert!(built.run(&format!("gcc -g -fPIC -shared -nostdlib {} -o all.so", names.join(" "))));
+    built.read("all.so")
+}
+
+fn structs(btf: &Btf<'_>, wanted: &str) -> Vec<(u32, usize)> {
+    let each = btf.ids().filter_map(|id| match btf.get(id).unwrap() {
+        Type::Composite { name, size, members, .. } if name == wanted => {
+            Some((size, members.len()))
+        }
+        _ => None,
+    });
+    each.collect()
+}
+
+#[test]
+fn equal_definitions_are_one_and_others_are_several() {
+    let same = "struct part { int x; }; struct same { struct part p; struct same *next; struct twin *twin; } s";
+    let a = format!(
+        "{same}_a; struct twin {{ int a; }} t_a; struct deep {{ struct {{ int a; }} x; }} d_a;"
+    );
+    let b = format!(
+        "int other; {same}_b; struct twin {{ long a, b; }} t_b; struct deep {{ struct {{ int b; }} x; }} d_b;"
+    );
+    let file = linked(&[("a.c", &a), ("b.c", &b)]);
+    let found = types(&file, &Alone, &["same", "twin", "deep"]).unwrap();
+    let btf = Btf::parse(&found.btf).unwrap();
+    assert_eq!(structs(&btf, "same"), [(24, 3)]);
+    assert_eq!(structs(&btf, "twin"), [(4, 1), (16, 2)]);
+    assert_eq!(structs(&btf, "deep"), [(4, 1), (4, 1)]);
+}
+
+#[test]
+fn a_flavor_is_found_under_its_essential_name_and_nothing_else_is() {
+    let text = "struct page___2 { int x; } a; struct page { long x; } b; struct page__3 { int y; } c; struct mypage { int z; } d;";
+    let found = types(&linked(&[("a.c", text)]), &Alone, &["page"]).unwrap();
+    let btf = Btf::parse(&found.btf).unwrap();
+    let names: Vec<&str> = btf
+        .ids()
+        .map(|id| btf.get(id).unwrap())
+        .filter(|ty| matches!(ty, Type::Composite { .. }))
+        .map(|ty| ty.name())
+        .collect();
+    assert_eq!(names, ["page___2", "page"]);
+}
+
+#[test]
+fn a_declaration_stands_for_the_definition_in_another_unit() {
+    let a = "struct hidden; struct nowhere; typedef void (*call_t)(struct hidden *, struct nowhere *); call_t call;";
+    let b = "struct hidden { long a, b, c; } h;";
+    let found = types(&linked(&[("a.c", a), ("b.c", b)]), &Alone, &["call_t"]).unwrap();
+    let btf = Btf::parse(&found.btf).unwrap();
+    assert_eq!(structs(&btf, "hidden"), [(24, 0)]);
+    let fwd = |id: TypeId| matches!(btf.get(id), Ok(Type::Fwd { name: "nowhere", union: false }));
+    assert!(btf.ids().any(fwd));
+}
+
+#[test]
+fn the_size_of_a_pointer_can_be_told_from_the_types() {
+    let found = types(&linked(&[("a.c", "int x;")]), &Alone, &["nothing"]).unwrap();
+    let btf = Btf::parse(&found.btf).unwrap();
+    let long =
+        Type::Int { name: "long unsigned int", bytes: 8, bits: 64, bit_offset: 0, encoding: 0 };
+    assert_eq!(btf.get(TypeId(1)).unwrap(), long);
+}
