@@ -177,7 +177,8 @@ pub(super) fn uses_v4(object: &Object<'_>) -> bool {
         let mut wide = false;
         std::iter::from_fn(|| reader.take(SLOT)?.first_chunk().copied()).any(|bytes| {
             let insn = Insn::decode(bytes, object.endian);
-            let second = std::mem::replace(&mut wide, !wide && insn.is_wide());
+            let second = wide;
+            wide = !second && insn.is_wide();
             !second && v4(&insn)
         })
     })
