@@ -32,7 +32,7 @@ impl Kernel {
             Ok(Type::Int { name: "long unsigned int" | "unsigned long", bytes, .. }) => Some(bytes),
             _ => None,
         });
-        long.unwrap()
+        long.unwrap_or(8)
     }
 
     /// As a target.

@@ -11,4 +11,6 @@ mod compare;
 mod differences;
 mod kernels;
 mod libbpf;
+mod notation;
+mod odd;
 mod subject;

@@ -5,7 +5,6 @@
 
 use ubpfc::btf::{Btf, Type, TypeId, kind};
 use ubpfc::isa::code::Insn;
-use ubpfc::isa::encode::SLOT;
 use ubpfc::isa::opcode::*;
 use ubpfc::object::btf_ext::{self, CoreKind, CoreRecord, SectionInfo};
 use ubpfc::object::elf::{File, Section, Symbol, section_flags, section_type, symbol_type};
@@ -27,6 +26,8 @@ pub(crate) enum Form {
     Load(u32),
     /// `*(uN *)(r1 + off) = r2`
     Store(u32),
+    /// Any other.
+    Raw(Insn),
 }
 
 /// A question with the instruction that waits for the answer.
@@ -70,6 +71,7 @@ impl Question {
                     Insn { imm: high, ..Insn::default() },
                 ]
             }
+            Form::Raw(insn) => vec![insn],
             Form::Load(n) => {
                 vec![Insn { code: LDX | MEM | size(n), src: 1, off, ..Insn::default() }]
             }
@@ -190,11 +192,6 @@ pub(crate) fn places(questions: &[Question]) -> Vec<usize> {
         here
     };
     questions.iter().map(place).collect()
-}
-
-/// The bytes of code in an object that was made here.
-pub(crate) fn code_len(questions: &[Question]) -> usize {
-    (questions.iter().map(Question::slots).sum::<usize>() + 2) * SLOT
 }
 
 /// Questions about every member of a struct, and of the structs in it down to `depth`.
