@@ -5,8 +5,17 @@
 //! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
+pub mod apply;
+mod constant;
+pub mod edit;
+mod prune;
+pub mod reach;
+
+pub use apply::{Applied, ApplyError, Unresolved, apply};
+
 use crate::isa::code::Insn;
 use crate::object::btf_ext::CoreKind;
+use crate::object::ubpf::RelocatedFor;
 use serde::Serialize;
 
 /// Whose rules count where libbpf's are not the best.
@@ -24,6 +33,8 @@ pub enum Policy {
 pub struct Plan {
     /// One for each record, in the order of the file.
     pub fixups: Vec<Fixup>,
+    /// What the target is called, to be recorded in an object of our own; it changes nothing else.
+    pub target: Option<RelocatedFor>,
 }
 
 /// What is done for one record.
