@@ -5,7 +5,12 @@ use crate::isa::opcode as op;
 use crate::target::Endian;
 
 /// The value that arithmetic leaves in its destination, if it is known.
-pub(super) fn arithmetic(insn: Insn, dst: Option<u64>, src: Option<u64>, endian: Endian) -> Option<u64> {
+pub(super) fn arithmetic(
+    insn: Insn,
+    dst: Option<u64>,
+    src: Option<u64>,
+    endian: Endian,
+) -> Option<u64> {
     let wide = insn.code & op::CLASS_MASK == op::ALU64;
     let operation = insn.code & op::OP_MASK;
     let low = |value: u64| if wide { value } else { value & 0xffff_ffff };
