@@ -5,8 +5,34 @@
 //! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
+pub mod apply;
+mod candidates;
+mod compat;
+mod constant;
+mod convert;
+pub mod edit;
+mod fail;
+mod field;
+mod matches;
+mod minimal;
+mod patch;
+mod plan;
+mod prune;
+pub mod reach;
+mod reason;
+mod record;
+mod report;
+mod spec;
+mod value;
+
+pub use apply::{Applied, ApplyError, Unresolved, apply};
+
+use crate::btf::BtfError;
 use crate::isa::code::Insn;
+use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
+use crate::object::read::Object;
+use crate::object::ubpf::RelocatedFor;
 use serde::Serialize;
 
 /// Whose rules count where libbpf's are not the best.
@@ -22,8 +48,10 @@ pub enum Policy {
 /// What relocation does to an object's code.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// One for each record, in the order of the file.
+    /// One for each record, in the order of the file. Where several are about one slot (which hardly passes their checks), the last one has the code.
     pub fixups: Vec<Fixup>,
+    /// What the target is called, to be recorded in an object of our own; it changes nothing else.
+    pub target: Option<RelocatedFor>,
 }
 
 /// What is done for one record.
@@ -55,8 +83,28 @@ pub struct Missing {
     pub why: String,
     /// Every candidate that was tried; none if the target has no type of that name.
     pub tried: Vec<Tried>,
-    /// Names that are near: members at the level where the search ended, or types.
+    /// Names that are near: members at the level where the search ended; types only after [`Missing::suggest`].
     pub near: Vec<String>,
+    /// What was searched for if the target has no type of that name: as [`wanted`] gives it.
+    #[serde(skip)]
+    pub root: Option<(u32, String)>,
+}
+
+impl Missing {
+    /// A reason that needs no more than words.
+    pub fn because(why: impl Into<String>) -> Missing {
+        Missing { why: why.into(), tried: Vec::new(), near: Vec::new(), root: None }
+    }
+
+    /// Adds names of types that are near to one that the target has not. It looks at every type of the target, so it is for what is told in the end.
+    pub fn suggest(&mut self, target: &Target<'_>) {
+        let Some((kind, name)) = &self.root else { return };
+        for types in std::iter::once(&*target.image).chain(target.modules.iter().map(|m| &m.1)) {
+            if self.near.is_empty() {
+                self.near = reason::near_types(types, *kind, name);
+            }
+        }
+    }
 }
 
 /// A candidate that did not match.
@@ -106,6 +154,8 @@ pub struct Access {
     pub bit_offset: Option<u32>,
     /// Of a field: in bytes; of a bitfield its load unit.
     pub size: Option<u32>,
+    /// The same of the local type: where it differs, code that reads with a constant size reads wrongly.
+    pub local_size: Option<u32>,
     /// Of a bitfield: its width in bits.
     pub bits: Option<u8>,
     /// Of a field: whether it is signed.
@@ -155,6 +205,28 @@ fn kind_name<S: serde::Serializer>(kind: &CoreKind, to: S) -> Result<S::Ok, S::E
 /// Why an object cannot be relocated at all, whatever the code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelocateError {
+    /// The object cannot be read.
+    #[error("{0}")]
+    Object(String),
+    /// The kernel's types cannot be read.
+    #[error("the kernel's types are broken: {0}")]
+    Target(#[source] BtfError),
+    /// The object and the kernel are of different byte orders.
+    #[error("the object is {object}-endian, the kernel is {target}-endian")]
+    ByteOrder {
+        /// Of the object.
+        object: &'static str,
+        /// Of the kernel.
+        target: &'static str,
+    },
+    /// The path of a record, or a type on its way, is too deep, or a bitfield cannot be loaded (libbpf: `E2BIG`).
+    #[error("{place}: {why}")]
+    TooBig {
+        /// The record.
+        place: String,
+        /// What is too big.
+        why: String,
+    },
     /// A record is malformed, or asks for what cannot be (libbpf: `EINVAL`).
     #[error("{place}: {why}")]
     Record {
@@ -195,4 +267,28 @@ pub enum RelocateError {
         /// The answer.
         value: u64,
     },
+}
+
+/// What an object asks a kernel for: the kind of the type (a number of [`crate::btf::kind`], `ENUM64` as `ENUM`) and its name without its flavor, each once, sorted.
+/// A kernel's types need to hold every type of these, and all that they are made of.
+pub fn wanted<'o>(object: &Object<'o>) -> Result<Vec<(u32, &'o str)>, RelocateError> {
+    plan::wanted(object)
+}
+
+/// The types of a kernel that the objects' records are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
+/// for that of a kernel which has none. Equal input gives equal bytes.
+pub fn minimal(
+    objects: &[&Object<'_>],
+    target: &crate::kernel::Target<'_>,
+) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target)
+}
+
+/// Answers every CO-RE record of an object from a kernel's types.
+pub fn plan(
+    object: &Object<'_>,
+    target: &Target<'_>,
+    policy: Policy,
+) -> Result<Plan, RelocateError> {
+    plan::plan(object, target, policy)
 }
