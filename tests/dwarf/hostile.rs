@@ -78,3 +78,48 @@ fn every_byte_of_the_entries_replaced() {
         }
     }
 }
+
+#[test]
+fn types_nested_beyond_reason_are_refused_and_others_are_read() {
+    let mut text = "struct s0 { int x; };".to_owned();
+    for level in 1..400 {
+        text += &format!("struct s{level} {{ struct s{} a; }};", level - 1);
+    }
+    text += "struct s399 last;";
+    let built = Built::new();
+    built.write("a.c", &text);
+    assert!(built.run("gcc -g -c a.c -o a.o"));
+    let file = built.read("a.o");
+    assert!(types(&file, &built.files(), &["s100"]).is_ok());
+    let error = types(&file, &built.files(), &["s399"]).unwrap_err();
+    assert!(error.to_string().contains("contains itself"), "{error}");
+}
+
+/// Sections packed by zstd, which the compilers of some machines cannot write.
+#[test]
+fn sections_packed_by_zstd() {
+    use object::{Object, ObjectSection};
+    let built = Built::new();
+    built.write("a.c", TEXT);
+    assert!(built.run("gcc -g -c a.c -o a.o"));
+    let mut bytes = built.read("a.o");
+    let plain = types(&bytes, &built.files(), &["a", "e"]).unwrap();
+    for name in [".debug_info", ".debug_abbrev", ".debug_str"] {
+        let file = object::File::parse(&*bytes).unwrap();
+        let section = file.section_by_name(name).unwrap();
+        let (index, data) = (section.index().0, section.data().unwrap());
+        let mut packed = [2_u32.to_le_bytes(), [0; 4]].concat(); // ELFCOMPRESS_ZSTD, reserved
+        packed.extend((data.len() as u64).to_le_bytes());
+        packed.extend(1_u64.to_le_bytes());
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        packed.extend(ruzstd::encoding::compress_to_vec(data, level));
+        let table = usize::try_from(u64::from_le_bytes(bytes[40..48].try_into().unwrap())).unwrap();
+        let header = table + index * 64;
+        bytes[header + 9] |= 8; // SHF_COMPRESSED is 0x800
+        let (offset, size) = (bytes.len() as u64, packed.len() as u64);
+        bytes[header + 24..header + 32].copy_from_slice(&offset.to_le_bytes());
+        bytes[header + 32..header + 40].copy_from_slice(&size.to_le_bytes());
+        bytes.extend(packed);
+    }
+    assert_eq!(types(&bytes, &built.files(), &["a", "e"]).unwrap(), plain);
+}

@@ -50,22 +50,23 @@ pub(super) struct Die<'a> {
 }
 
 impl<'a> Die<'a> {
-    /// Reads the attributes; the cursor is behind the code.
-    pub(super) fn read(
+    /// Reads the attributes of the entry at `at` in the place of those of another one: entries are too large to be moved about a million times. The cursor is behind the code.
+    pub(super) fn fill(
+        &mut self,
         cursor: &mut Cursor<'a>,
         at: usize,
         abbreviation: &Abbreviation,
         attributes: &[Attribute],
         encoding: Encoding,
-    ) -> Option<Die<'a>> {
+    ) -> Option<()> {
         let Abbreviation { tag, children, .. } = *abbreviation;
-        let mut die = Die { tag, at, children, ..Die::default() };
+        *self = Die { tag, at, children, ..Die::default() };
         for Attribute { at, form, constant } in attributes {
             let value = read(cursor, *form, *constant, encoding)?;
-            die.set(dw::DwAt(*at), value, encoding);
+            self.set(dw::DwAt(*at), value, encoding);
         }
-        die.end = cursor.at;
-        Some(die)
+        self.end = cursor.at;
+        Some(())
     }
 
     fn set(&mut self, at: dw::DwAt, value: Value<'a>, encoding: Encoding) {
@@ -122,8 +123,8 @@ impl<'a> Die<'a> {
         if !self.children {
             return Ok(());
         }
-        let mut at = self.end;
-        while let Some(child) = open.die(at)? {
+        let (mut at, mut child) = (self.end, Die::default());
+        while open.fill(at, &mut child)? {
             each(&child)?;
             at = child.next(open)?;
         }

@@ -215,13 +215,12 @@ fn put(bytes: &mut [u8], value: u64, big: bool) {
         rest >>= 8;
     };
     if big {
-        bytes.iter_mut().rev().for_each(&mut step)
+        bytes.iter_mut().rev().for_each(&mut step);
     } else {
-        bytes.iter_mut().for_each(&mut step)
+        bytes.iter_mut().for_each(&mut step);
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn broken(error: object::Error) -> DwarfError {
     DwarfError::Elf(error.to_string())
 }

@@ -26,6 +26,7 @@ pub(super) struct Layouts {
 fn mix(hash: u64, value: u64) -> u64 {
     let product =
         u128::from(hash ^ 0x9e37_79b9_7f4a_7c15) * u128::from(value ^ 0xd1b5_4a32_d192_ed03);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
     let [low, high] = [product as u64, (product >> 64) as u64];
     low ^ high ^ value.rotate_left(23)
 }

@@ -220,10 +220,9 @@ impl<'a> Maker<'_, '_, 'a> {
             dw::DW_TAG_typedef => {
                 Type::Typedef { name, ty: self.target(place, die.ty, depth, level)? }
             }
-            dw::DW_TAG_structure_type | dw::DW_TAG_class_type => {
+            dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
                 self.composite(place, open, die, name, depth, level)?
             }
-            dw::DW_TAG_union_type => self.composite(place, open, die, name, depth, level)?,
             dw::DW_TAG_enumeration_type => self.enumeration(place, open, die, name)?,
             dw::DW_TAG_array_type => self.array(place, open, die, depth, level)?,
             dw::DW_TAG_subroutine_type => self.prototype(place, open, die, level)?,
@@ -306,7 +305,7 @@ impl<'a> Maker<'_, '_, 'a> {
         let start = start.ok_or_else(far)?;
         let width = member.bit_size.unwrap_or(0);
         let bits = match (width, member.data_bit_offset, member.bit_offset) {
-            (0, None, _) => Some(start),
+            (0, None, _) | (_, None, None) => Some(start),
             // Counted from the start, on big endian from the most significant bit: as in BTF.
             (_, Some(offset), _) => {
                 i64::try_from(offset).ok().and_then(|offset| start.checked_add(offset))
@@ -323,7 +322,6 @@ impl<'a> Maker<'_, '_, 'a> {
                 let end = unit.and_then(|unit| start.checked_add(unit)?.checked_sub(width));
                 end.and_then(|end| end.checked_sub(offset))
             }
-            (_, None, None) => Some(start),
         };
         let bits = bits.and_then(|bits| u32::try_from(bits).ok());
         let place = bits.zip(u8::try_from(width).ok());

@@ -80,20 +80,25 @@ impl Offsets {
     }
 
     fn add(&mut self, offset: usize, number: u32) {
-        let offset = offset as u64;
-        if let Some(word) = self.filter.get_mut(offset as usize / 64 % 64) {
-            *word |= 1 << (offset % 64);
+        let (word, bit) = place(offset as u64);
+        if let Some(word) = self.filter.get_mut(word) {
+            *word |= bit;
         }
-        self.offsets.insert(offset, number);
+        self.offsets.insert(offset as u64, number);
     }
 
     /// The number of the name at an offset.
     #[inline]
     pub(super) fn get(&self, offset: u64) -> Option<u32> {
-        let word = self.filter.get(offset as usize / 64 % 64)?;
-        if word >> (offset % 64) & 1 == 0 {
+        let (word, bit) = place(offset);
+        if self.filter.get(word)? & bit == 0 {
             return None;
         }
         self.offsets.get(&offset).copied()
     }
+}
+
+/// The word and the bit of the filter that an offset has.
+fn place(offset: u64) -> (usize, u64) {
+    ((offset / 64 % 64) as usize, 1 << (offset % 64))
 }

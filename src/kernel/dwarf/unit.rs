@@ -146,6 +146,9 @@ fn number(count: usize) -> Result<u32, DwarfError> {
     u32::try_from(count).map_err(|_| DwarfError::Unit(gimli::Error::UnsupportedOffset))
 }
 
+/// Headers lie far apart, and each brings the pages around it with it: after so many bytes these are given back.
+const GIVE_BACK: usize = 4 << 20;
+
 /// The units of a file, those of `.debug_info` first.
 fn units(
     file: u32,
@@ -153,13 +156,11 @@ fn units(
     read: &dyn Fn(&[u8]),
 ) -> Result<Vec<Unit>, DwarfError> {
     let mut units = Vec::new();
-    // Headers lie far apart, and each brings the pages around it with it.
-    const STEP: usize = 4 << 20;
     let mut given_back = 0;
     let mut headers = DebugInfo::new(&sections.info, sections.endian).units();
     while let Some(header) = headers.next().map_err(DwarfError::Unit)? {
         let unit = Unit::of(file, sections, &header)?;
-        if unit.end > given_back + STEP {
+        if unit.end > given_back + GIVE_BACK {
             read(sections.info.get(given_back..unit.start).unwrap_or_default());
             given_back = unit.start;
         }
@@ -277,17 +278,25 @@ impl<'a> Open<'a> {
 
     /// The entry at an offset; none where a list of entries ends.
     pub(super) fn die(&self, at: usize) -> Result<Option<Die<'a>>, DwarfError> {
+        let mut die = Die::default();
+        Ok(self.fill(at, &mut die)?.then_some(die))
+    }
+
+    /// Reads the entry at an offset into the place of another one; whether there is one.
+    #[inline]
+    pub(super) fn fill(&self, at: usize, die: &mut Die<'a>) -> Result<bool, DwarfError> {
         let mut cursor = self.cursor(at);
         let short = || self.broken(at, "it is cut short, or has an unknown form");
         let code = cursor.uleb().ok_or_else(short)?;
         if code == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         let abbreviation = self.abbreviations.get(code);
         let abbreviation = abbreviation.ok_or_else(|| self.broken(at, "it has no abbreviation"))?;
         let attributes = self.abbreviations.attributes(abbreviation);
-        let die = Die::read(&mut cursor, at, abbreviation, attributes, self.unit.encoding);
-        die.ok_or_else(short).map(Some)
+        die.fill(&mut cursor, at, abbreviation, attributes, self.unit.encoding)
+            .ok_or_else(short)?;
+        Ok(true)
     }
 
     /// Where the offset of a string in `.debug_str` is, if it is there.
@@ -358,19 +367,18 @@ impl<'w, 'a> Session<'w, 'a> {
         let Unit { encoding, abbreviations: start, .. } = *unit;
         let key =
             (unit.file, start, encoding.address, encoding.offset | u8::from(encoding.version <= 2));
-        let abbreviations = match self.abbreviations.get(&key) {
-            Some(abbreviations) => Rc::clone(abbreviations),
-            None => {
-                let read = Abbreviations::parse(&file.sections.abbrev, start, encoding);
-                let broken = DwarfError::Entry {
-                    unit: unit.start as u64,
-                    at: 0,
-                    what: "its abbreviations cannot be read",
-                };
-                let read = Rc::new(read.ok_or(broken)?);
-                self.abbreviations.insert(key, Rc::clone(&read));
-                read
-            }
+        let abbreviations = if let Some(abbreviations) = self.abbreviations.get(&key) {
+            Rc::clone(abbreviations)
+        } else {
+            let read = Abbreviations::parse(&file.sections.abbrev, start, encoding);
+            let broken = DwarfError::Entry {
+                unit: unit.start as u64,
+                at: 0,
+                what: "its abbreviations cannot be read",
+            };
+            let read = Rc::new(read.ok_or(broken)?);
+            self.abbreviations.insert(key, Rc::clone(&read));
+            read
         };
         let other = file.supplementary.and_then(|file| self.world.files.get(file as usize));
         let mut open = Open {
