@@ -1,6 +1,6 @@
 //! The cases in `testdata/relocate/*.txt`: types on both sides, questions, and what is to become of the instructions.
 //!
-//! A block begins with `# name`; then come `local TYPE` and `target TYPE` (see [`super::notation`]; `module TYPE` for a module's own types) and `ask ROOT ACCESS KIND VALUE FORM`, each an object of its own unless the
+//! A block begins with `# name`; then come `local TYPE` and `target TYPE` (see [`super::notation`]; `module TYPE` for a module's types, `pointer BYTES` for the target's pointers) and `ask ROOT ACCESS KIND VALUE FORM`, each an object of its own unless the
 //! block says `together`. Under a question stand the new instructions, or the reason why there are none: after `=` for both policies, after `strict` and `libbpf` where they differ.
 //! With `UBPFC_BLESS` set the files are written anew.
 
@@ -28,9 +28,15 @@ fn form(word: &str, rest: &[&str]) -> Form {
             Form::Raw(Insn { code, dst: 1, src: 2, off, imm })
         }
         // A load that extends the sign.
-        ("sload1", [off]) => Form::Raw(Insn { code: 0x91, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
-        ("sload2", [off]) => Form::Raw(Insn { code: 0x89, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
-        ("sload4", [off]) => Form::Raw(Insn { code: 0x81, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
+        ("sload1", [off]) => {
+            Form::Raw(Insn { code: 0x91, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
+        ("sload2", [off]) => {
+            Form::Raw(Insn { code: 0x89, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
+        ("sload4", [off]) => {
+            Form::Raw(Insn { code: 0x81, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
         _ => match (word.strip_prefix("load"), word.strip_prefix("store")) {
             (Some(n), _) => Form::Load(bytes(n)),
             (_, Some(n)) => Form::Store(bytes(n)),
@@ -48,8 +54,13 @@ fn answers(block: &[&str], questions: &[Question], policy: Policy) -> Vec<String
     let (target, _) = notation::types(of("target"));
     let bytes = object(&local, questions, |_| true);
     let object = Object::parse(&bytes).unwrap();
-    let image = Arc::new(Btf::parse(&target).unwrap());
-    let target = Target { image, modules: Vec::new() };
+    let (module, _) = notation::types(of("module"));
+    let mut image = Btf::parse(&target).unwrap();
+    for bytes in of("pointer") {
+        image.set_pointer_size(bytes.parse().unwrap());
+    }
+    let modules = vec![("extra", Btf::parse(&module).unwrap())];
+    let target = Target { image: Arc::new(image), modules };
     match relocate::plan(&object, &target, policy) {
         Ok(plan) => plan
             .fixups
@@ -73,8 +84,7 @@ fn answers(block: &[&str], questions: &[Question], policy: Policy) -> Vec<String
 
 /// A block with its outcomes written anew.
 fn blessed(block: &[&str]) -> String {
-    let (_, ids) =
-        notation::types(block.iter().filter_map(|line| line.strip_prefix("local ")));
+    let (_, ids) = notation::types(block.iter().filter_map(|line| line.strip_prefix("local ")));
     let question = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, root, access, kind, value, form, rest @ ..] = words.as_slice() else {

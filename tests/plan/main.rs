@@ -12,3 +12,4 @@ mod subject;
 
 mod cases;
 mod conversion;
+mod hostile;
