@@ -27,15 +27,14 @@ fn form(word: &str, rest: &[&str]) -> Form {
             let (off, imm) = (off.parse().unwrap(), imm.parse().unwrap());
             Form::Raw(Insn { code, dst: 1, src: 2, off, imm })
         }
-        // A load that extends the sign.
-        ("sload1", [off]) => {
-            Form::Raw(Insn { code: 0x91, src: 1, off: off.parse().unwrap(), ..Insn::default() })
-        }
-        ("sload2", [off]) => {
-            Form::Raw(Insn { code: 0x89, src: 1, off: off.parse().unwrap(), ..Insn::default() })
-        }
-        ("sload4", [off]) => {
-            Form::Raw(Insn { code: 0x81, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        // A load that extends the sign, of 1, 2 or 4 bytes.
+        ("sload1" | "sload2" | "sload4", [off]) => {
+            let code = match word {
+                "sload1" => 0x91,
+                "sload2" => 0x89,
+                _ => 0x81,
+            };
+            Form::Raw(Insn { code, src: 1, off: off.parse().unwrap(), ..Insn::default() })
         }
         _ => match (word.strip_prefix("load"), word.strip_prefix("store")) {
             (Some(n), _) => Form::Load(bytes(n)),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut as instructions cut them")]
 #![allow(clippy::cast_possible_wrap, reason = "as above")]
+#![allow(clippy::cast_sign_loss, reason = "as above")]
+#![allow(clippy::disallowed_methods, reason = "a test reads files and its environment")]
 
 #[path = "../relocate/notation.rs"]
 mod notation;
