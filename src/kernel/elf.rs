@@ -73,8 +73,10 @@ impl<'a> Elf<'a> {
         let table = usize::try_from(word(&mut reader)?).ok()?;
         reader.take(10)?; // flags, sizes, program headers
         let (size, count, names) = (reader.u16()?, reader.u16()?, reader.u16()?);
+        // Headers that overlapped would be more than the file has room for.
+        let size = usize::from(size).max(if wide { 64 } else { 40 });
         let header = |index: usize| {
-            let at = index.checked_mul(size.into())?.checked_add(table)?;
+            let at = index.checked_mul(size)?.checked_add(table)?;
             section_header(&mut Reader::new(endian, file.get(at..)?), wide)
         };
         let first = header(0);

@@ -60,6 +60,10 @@ impl Loaded<'_> {
 
     /// The image's types, read.
     fn image(&self) -> Result<Btf<'_>, KernelError> {
+        if self.image.split || self.image.base.is_some() {
+            let why = "the types of a module, which go on from those of a kernel; give that kernel, and this file with --module";
+            return Err(KernelError::NoTypes { path: self.name.to_owned(), why: why.to_owned() });
+        }
         let mut image = Btf::parse(&self.image.btf).map_err(|error| self.broken(error))?;
         let pointer_size = self.image.pointer_size.or_else(|| size_of_long(&image));
         image.set_pointer_size(pointer_size.unwrap_or(8));

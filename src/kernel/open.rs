@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// How often what was unpacked may be packed again: `vmlinux.tar.xz` with a vmlinuz in it is three.
-const LAYERS: u32 = 4;
+const LAYERS: usize = 4;
 /// In how many places a stream is tried where an image does not say where its own is.
-const TRIES: usize = 64;
+const TRIES: usize = 16;
 
 /// What to do about a kernel without types.
 const NO_BTF: &str =
@@ -190,7 +190,7 @@ impl Opener<'_> {
 
     /// Finds the types in bytes. `around` is what they were packed in, outermost first.
     fn look(&self, file: FileBytes, around: &[&str]) -> Result<Opened, KernelError> {
-        if around.len() > LAYERS as usize {
+        if around.len() > LAYERS {
             return Err(self.none("packed too many times over"));
         }
         let within = |layer| [around, &[layer]].concat();
@@ -251,7 +251,8 @@ impl Opener<'_> {
                 let stream = file.get(range.clone()).ok_or_else(broken)?;
                 match Format::of(stream) {
                     Some(format) => {
-                        self.look(self.unpack(format, stream, &within)?.into(), &within)
+                        let inner = self.unpack(format, stream, &within)?;
+                        self.look(inner.into(), &[&within[..], &[format.name]].concat())
                     }
                     // A kernel that is not compressed is an ELF file as it is.
                     None => self.look(stream.to_vec().into(), &within),
@@ -267,7 +268,7 @@ impl Opener<'_> {
     /// An image that does not say where its kernel is: in the first stream that has types.
     fn somewhere(&self, file: &[u8], around: &[&str]) -> Result<Opened, KernelError> {
         let mut last = None;
-        for (at, format) in Format::places(file).into_iter().take(TRIES) {
+        for (at, format) in Format::places(file, TRIES) {
             let Ok(inner) = format.unpack(file.get(at..).unwrap_or_default()) else { continue };
             let within = [around, &[format.name]].concat();
             let found = match Kind::of(&inner) {

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "small files of the system are looked for here")]
 
 use flate2::Crc;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -94,8 +95,11 @@ impl Places {
     ) -> Vec<PathBuf> {
         let mut places = Vec::new();
         if let Some((first, rest)) = build_id.and_then(<[u8]>::split_first) {
-            let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-            let below = format!(".build-id/{first:02x}/{rest}.debug");
+            let mut below = format!(".build-id/{first:02x}/");
+            for byte in rest {
+                let _ = write!(below, "{byte:02x}");
+            }
+            below.push_str(".debug");
             places.extend(self.debug.iter().map(|root| root.join(&below)));
         }
         if let Some(link) = link {

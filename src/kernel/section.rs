@@ -55,14 +55,11 @@ pub(super) struct LoadedModule {
 
 impl Source for LoadedModule {
     fn types(&self, names: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
-        let source = match self.read.get() {
-            Some(source) => source,
-            None => {
-                let source = BtfSource::raw(FileBytes::open(&self.path)?);
-                self.read.get_or_init(|| source)
-            }
-        };
-        source.types(names)
+        if let Some(source) = self.read.get() {
+            return source.types(names);
+        }
+        let source = BtfSource::raw(FileBytes::open(&self.path)?);
+        self.read.get_or_init(|| source).types(names)
     }
 
     fn form(&self) -> Form {

@@ -156,7 +156,7 @@ impl<'a> Record<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// `field:char prev_comm[16];	offset:8;	size:16;	signed:0;`
+    /// Fields stand in lines of their own: `field:char prev_comm[16]; offset:8; size:16; signed:0;`
     fn parse(line: &'a str) -> Option<Field<'a>> {
         let mut parts = line.split(';').map(str::trim);
         let declared = parts.next()?.strip_prefix("field:")?;

@@ -3,6 +3,8 @@
 //! In: bytes that begin with a stream; what follows it does not matter (kernel images have padding and a length there). Out: what was packed. Memory is bounded by the size of the input: no kernel, and no
 //! type information, packs better than [`BEST_RATIO`] to 1, so a stream that goes on beyond that is refused, whatever it claims.
 
+#![expect(clippy::unnecessary_wraps, reason = "the readers of all formats have one type")]
+
 use super::file::MAX_BYTES;
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 use liblzma::read::XzDecoder;
@@ -56,15 +58,16 @@ impl Format {
         bytes.starts_with(self.magic) && (self.plausible)(bytes)
     }
 
-    /// Every place in `bytes` at which a stream may begin, in order.
-    pub(super) fn places(bytes: &[u8]) -> Vec<(usize, &'static Format)> {
+    /// The first places in `bytes` at which a stream may begin, in order.
+    pub(super) fn places(bytes: &[u8], most: usize) -> Vec<(usize, &'static Format)> {
         let of = |format: &'static Format| {
             let found = memchr::memmem::find_iter(bytes, format.magic);
             let begins = |at: &usize| bytes.get(*at..).is_some_and(|rest| format.begins(rest));
-            found.filter(begins).map(move |at| (at, format))
+            found.filter(begins).take(most).map(move |at| (at, format))
         };
         let mut places: Vec<_> = FORMATS.iter().flat_map(of).collect();
         places.sort_by_key(|(at, _)| *at);
+        places.truncate(most);
         places
     }
 

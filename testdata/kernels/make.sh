@@ -25,7 +25,7 @@ fetch() {
     local suite=$1 arch=$2 package=$3
     local state=$work/$suite-$arch archive=debian
     package_root=$work/root/$package
-    [ -d "$package_root" ] && return
+    [ -d "$package_root" ] && return 0
     if [ ! -d "$state" ]; then
         mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
         : >"$state/status"
@@ -33,17 +33,16 @@ fetch() {
         echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/$archive $suite main" >"$state/sources"
         own_apt "$suite" "$arch" apt-get update >/dev/null
     fi
-    (cd "$work" && own_apt "$suite" "$arch" apt-get download "$package" >/dev/null)
+    (cd "$work" && own_apt "$suite" "$arch" apt-get download "$package" >/dev/null) || return 1
     mkdir -p "$package_root"
-    dpkg-deb -x "$work/$package"_*.deb "$package_root"
-    rm "$work/$package"_*.deb
+    dpkg-deb -x "$work/$package"_*.deb "$package_root" && rm "$work/$package"_*.deb
 }
 
 wanted() {
     local file=$1 word
     shift
-    [ $# = 0 ] && return
-    for word; do case $file in *"$word"*) return ;; esac done
+    [ $# = 0 ] && return 0
+    for word; do case $file in *"$word"*) return 0 ;; esac done
     return 1
 }
 
