@@ -35,7 +35,7 @@ pub(super) fn memory(insn: Insn, answers: &Answers, loads: Loads) -> Result<Patc
     match (insn.code & op::CLASS_MASK, mode) {
         (op::LDX, op::MEM | op::MEMSX) => {
             let load = Load { insn, signed: mode == op::MEMSX, local, target, loads };
-            load.converted()
+            Ok(load.converted())
         }
         (op::LDX | op::ST | op::STX, op::MEM | op::ATOMIC) => store(insn, &local, &target),
         _ => refuse(format!("opcode {:#04x} has no place for an answer", insn.code)),
@@ -78,19 +78,19 @@ struct Load {
 }
 
 impl Load {
-    fn converted(&self) -> Result<Patched, Refused> {
+    fn converted(&self) -> Patched {
         let Load { insn, signed, local, target, loads } = self;
         if local.is_bitfield() {
             if same_bits(local, target) {
-                return Ok(self.done(insn.code, target.offset, &[]));
+                return self.done(insn.code, target.offset, &[]);
             }
-            return Ok(Patched::Unfit(format!(
+            return Patched::Unfit(format!(
                 "{}; the program reads the bitfield with a constant mask and shift: BPF_CORE_READ_BITFIELD asks for them",
                 sizes(local, target)
-            )));
+            ));
         }
         if !target.is_bitfield() && target.load == local.load {
-            return Ok(self.done(insn.code, target.offset, &[]));
+            return self.done(insn.code, target.offset, &[]);
         }
         let bytes = width(*insn);
         let part = bytes < local.load;
@@ -99,23 +99,20 @@ impl Load {
             || bytes > local.load
             || part && loads.endian == Endian::Big
         {
-            return Ok(Patched::Unfit(sizes(local, target)));
+            return Patched::Unfit(sizes(local, target));
         }
         if local.scalar.truth() && !target.scalar.truth() {
-            return Ok(self.truth());
+            return self.truth();
         }
         if target.is_bitfield() {
-            return Ok(self.bits());
+            return self.bits();
         }
         let unsigned = !local.scalar.signed() && !target.scalar.signed();
-        let resized = with_width(insn.code, target.load);
-        if let Some(code) = resized
-            && unsigned
-            && !signed
-            && !part
-            && resizable(local.scalar, target.scalar)
-        {
-            return Ok(self.done(code, target.offset, &[]));
+        let Some(resized) = with_width(insn.code, target.load) else {
+            return Patched::Unfit(sizes(local, target));
+        };
+        if unsigned && !signed && !part && resizable(local.scalar, target.scalar) {
+            return self.done(resized, target.offset, &[]);
         }
         if target.load >= bytes {
             // The low-order part of a wider one.
@@ -123,13 +120,11 @@ impl Load {
                 Endian::Little => 0,
                 Endian::Big => target.load - bytes,
             };
-            return Ok(self.done(insn.code, target.offset.saturating_add(skip), &[]));
+            return self.done(insn.code, target.offset.saturating_add(skip), &[]);
         }
-        let Some(code) = with_width(op::LDX | op::MEM, target.load) else {
-            return Ok(Patched::Unfit(sizes(local, target)));
-        };
+        let code = resized & !op::MODE_MASK | op::MEM;
         if !target.scalar.signed() {
-            return Ok(self.done(code, target.offset, &[]));
+            return self.done(code, target.offset, &[]);
         }
         let mut after = Vec::new();
         let code = if loads.v4 {
@@ -141,7 +136,7 @@ impl Load {
         if !signed {
             after.extend(self.cut(bytes));
         }
-        Ok(self.done(code, target.offset, &after))
+        self.done(code, target.offset, &after)
     }
 
     /// A bitfield for a plain field: its load unit, shifted.
@@ -154,11 +149,12 @@ impl Load {
         let mut after = self.shifts(left, right, target.scalar.signed());
         let bytes = width(*insn);
         let fits = target.width() <= bytes * 8;
+        let below = target.width() < bytes * 8;
         match (signed, target.scalar.signed()) {
-            (true, true) if fits => {}
-            (true, false) if target.width() < bytes * 8 => {}
+            // What the field holds is what the load gives.
+            (true, true) | (false, false) if fits => {}
+            (true, false) if below => {}
             (true, _) => after.extend(self.extend(bytes * 8)),
-            (false, false) if fits => {}
             (false, _) => after.extend(self.cut(bytes)),
         }
         self.done(code, target.offset, &after)

@@ -11,7 +11,7 @@ use super::spec::{MAX_STEPS, Path, Step, bits};
 use crate::btf::{Type, TypeId};
 
 /// How many members are looked at. Anonymous structs that hold each other many times could make it endless.
-const MAX_WORK: u32 = 1 << 20;
+const MAX_WORK: u32 = 1 << 16;
 
 /// Where the way ended that a candidate has not to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,11 +181,11 @@ impl Search<'_, '_, '_> {
         };
         let (all_local, all) = (product(&local.lengths), product(&target.lengths));
         // The elements behind each index.
-        let strides = (1..=indices.len()).map(|i| product(local.lengths.get(i..).unwrap_or(&[])));
-        let flat = indices.iter().zip(strides.clone()).fold(0_u64, |sum, (index, stride)| {
-            sum.saturating_add(u64::from(*index).saturating_mul(stride))
+        let stride = |i: usize| product(local.lengths.get(i..).unwrap_or(&[]));
+        let flat = (1..).zip(indices).fold(0_u64, |sum, (i, index)| {
+            sum.saturating_add(u64::from(*index).saturating_mul(stride(i)))
         });
-        let count = strides.last().unwrap_or(1);
+        let count = stride(indices.len());
         let spelled = spell(self.pair.target, at);
         if flat.saturating_add(count) > all {
             let why = format!("element {flat}, counted through, is outside of {spelled}");

@@ -10,7 +10,7 @@ use crate::btf::{Member, Type, TypeId, encoding, essential};
 /// How many types a chain of pointers, arrays and results may have, and how deep structs may be nested.
 const MAX_HOPS: u32 = 32;
 /// How many pairs of types are compared. Structs that hold each other many times could make it endless.
-const MAX_WORK: u32 = 1 << 20;
+const MAX_WORK: u32 = 1 << 16;
 
 /// A comparison.
 struct Comparison<'p, 'l, 't> {

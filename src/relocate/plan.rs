@@ -165,15 +165,11 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
         let spec = Spec::parse(self.types, &record.core, self.policy)?;
         let (mut field, mut checked) = (None, true);
         let value = match (&spec, kind) {
-            (_, CoreKind::LocalTypeId) => {
+            (_, CoreKind::LocalTypeId | CoreKind::TargetTypeId) => {
                 checked = false;
                 record.core.root.0.into()
             }
             (Spec::Type, CoreKind::TypeSize) => self.types.size(record.core.root)?.into(),
-            (Spec::Type, CoreKind::TargetTypeId) => {
-                checked = false;
-                record.core.root.0.into()
-            }
             (Spec::Enumerator { value, .. }, CoreKind::EnumvalValue) => *value,
             (Spec::Type | Spec::Enumerator { .. }, _) | (_, CoreKind::FieldExists) => 1,
             (Spec::Field(path), kind) => {

@@ -79,40 +79,48 @@ pub(super) fn spell_path(path: &Path<'_>, root: &str) -> String {
     text
 }
 
-/// The members of a struct or union, those of anonymous ones in it included.
-fn members<'a>(types: &Btf<'a>, id: TypeId) -> Vec<Member<&'a str>> {
-    let mut found = Vec::new();
-    collect(types, id, MAX_DEPTH, &mut found);
-    found
+/// A look at the members of structs, at so many of them at most: types may hold each other in more ways than can be counted.
+struct Look<'p, 'a> {
+    types: &'p Btf<'a>,
+    left: usize,
 }
 
-fn collect<'a>(types: &Btf<'a>, id: TypeId, depth: u32, found: &mut Vec<Member<&'a str>>) {
-    let Some(below) = depth.checked_sub(1) else { return };
-    let Ok(Type::Composite { members, .. }) = types.strip(id).and_then(|id| types.get(id)) else {
-        return;
-    };
-    for member in members {
-        if found.len() >= MAX_NAMES {
-            return;
-        }
-        if member.name.is_empty() {
-            collect(types, member.ty, below, found);
-        } else {
-            found.push(member);
+impl<'a> Look<'_, 'a> {
+    /// The members of a struct or union, those of anonymous ones in it included.
+    fn members(&mut self, id: TypeId) -> Vec<Member<&'a str>> {
+        let mut found = Vec::new();
+        self.collect(id, MAX_DEPTH, &mut found);
+        found
+    }
+
+    fn collect(&mut self, id: TypeId, depth: u32, found: &mut Vec<Member<&'a str>>) {
+        let Some(below) = depth.checked_sub(1).filter(|_| self.left > 0) else { return };
+        let ty = self.types.strip(id).and_then(|id| self.types.get(id));
+        let Ok(Type::Composite { members, .. }) = ty else { return };
+        for member in members {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 {
+                return;
+            }
+            if member.name.is_empty() {
+                self.collect(member.ty, below, found);
+            } else {
+                found.push(member);
+            }
         }
     }
 }
 
 /// Members of a struct that are near to a name that it has not: similar ones, and the same name in a struct that is embedded in it.
-pub(super) fn near_members(types: &Btf<'_>, id: TypeId, name: &str) -> Vec<String> {
-    let members = members(types, id);
+fn near_members(types: &Btf<'_>, id: TypeId, name: &str) -> Vec<String> {
+    let mut look = Look { types, left: MAX_NAMES };
+    let members = look.members(id);
     let mut near = nearest(name, members.iter().map(|member| member.name));
     for member in &members {
         if near.len() >= MAX_NEAR {
             break;
         }
-        let inner = self::members(types, member.ty);
-        if inner.iter().any(|inner| inner.name == name) {
+        if look.members(member.ty).iter().any(|inner| inner.name == name) {
             near.push(format!("{}.{name}", member.name));
         }
     }

@@ -77,7 +77,7 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
         let lines = Lines::new(records);
         for (number, core) in records.core.iter().enumerate() {
             let offset = core.insn_off as usize;
-            if offset % SLOT != 0 {
+            if !offset.is_multiple_of(SLOT) {
                 let why = format!("it is about byte {offset}, where no instruction begins");
                 return Err(RelocateError::Record { place: place(name, number), why });
             }
@@ -98,6 +98,7 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
             });
         }
     }
+    list.sort_by_key(|record| record.core.order);
     Ok(Some(Records { types, list }))
 }
 

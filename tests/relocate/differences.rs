@@ -55,7 +55,7 @@ const STRUCTS: &[&str] = &[
 ];
 
 /// The kernel whose types are the local ones.
-const LOCAL: &str = "x86_64-6.1.0-50-amd64";
+const LOCAL: &str = "x86_64-6.1.0-50-cloud-amd64";
 
 /// Questions about the members of [`STRUCTS`] and of what is in them.
 fn members(btf: &Btf<'_>) -> Vec<Question> {

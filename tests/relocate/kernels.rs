@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use ubpfc::btf::{Btf, Type};
 use ubpfc::kernel::Target;
+use ubpfc::target::Endian;
 
 /// A kernel's types.
 pub(crate) struct Kernel {
@@ -23,6 +24,11 @@ impl Kernel {
         let mut btf = Btf::parse(&self.bytes).unwrap();
         btf.set_pointer_size(self.pointer_size());
         btf
+    }
+
+    /// Whether it is little-endian.
+    pub(crate) fn is_little(&self) -> bool {
+        self.btf().endian == Endian::Little
     }
 
     /// The size of its pointers: that of `long`.

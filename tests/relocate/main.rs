@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut as instructions cut them")]
+#![allow(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
 #![allow(clippy::cast_possible_wrap, reason = "as above")]
 
 #[path = "../support/mod.rs"]
@@ -13,4 +14,5 @@ mod kernels;
 mod libbpf;
 mod notation;
 mod odd;
+mod programs;
 mod subject;

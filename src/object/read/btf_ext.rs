@@ -35,6 +35,8 @@ pub struct Core<'a> {
     pub access: &'a str,
     /// What is asked.
     pub kind: CoreKind,
+    /// Its number among the records of all sections, in the order of the file.
+    pub order: usize,
 }
 
 /// The records of one code section, in the order of the file.
@@ -84,12 +86,14 @@ impl<'a> Ext<'a> {
             section.lines.push(Line { insn_off, file, text, line, col });
             Ok(())
         })?;
+        let mut order = 0;
         ext.part(piece(parts[2])?, endian, types, |section, [insn_off, root, access, kind]| {
             let what = "the kind of a CO-RE record";
             let known = CoreKind::from_number(kind);
             let kind = known.ok_or(ReadError::Invalid { what, value: kind.into() })?;
             let access = types.string(access)?;
-            section.core.push(Core { insn_off, root: TypeId(root), access, kind });
+            section.core.push(Core { insn_off, root: TypeId(root), access, kind, order });
+            order += 1;
             Ok(())
         })?;
         Ok(ext)
