@@ -28,9 +28,15 @@ fn form(word: &str, rest: &[&str]) -> Form {
             Form::Raw(Insn { code, dst: 1, src: 2, off, imm })
         }
         // A load that extends the sign.
-        ("sload1", [off]) => Form::Raw(Insn { code: 0x91, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
-        ("sload2", [off]) => Form::Raw(Insn { code: 0x89, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
-        ("sload4", [off]) => Form::Raw(Insn { code: 0x81, src: 1, off: off.parse().unwrap(), ..Insn::default() }),
+        ("sload1", [off]) => {
+            Form::Raw(Insn { code: 0x91, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
+        ("sload2", [off]) => {
+            Form::Raw(Insn { code: 0x89, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
+        ("sload4", [off]) => {
+            Form::Raw(Insn { code: 0x81, src: 1, off: off.parse().unwrap(), ..Insn::default() })
+        }
         _ => match (word.strip_prefix("load"), word.strip_prefix("store")) {
             (Some(n), _) => Form::Load(bytes(n)),
             (_, Some(n)) => Form::Store(bytes(n)),
@@ -73,8 +79,7 @@ fn answers(block: &[&str], questions: &[Question], policy: Policy) -> Vec<String
 
 /// A block with its outcomes written anew.
 fn blessed(block: &[&str]) -> String {
-    let (_, ids) =
-        notation::types(block.iter().filter_map(|line| line.strip_prefix("local ")));
+    let (_, ids) = notation::types(block.iter().filter_map(|line| line.strip_prefix("local ")));
     let question = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, root, access, kind, value, form, rest @ ..] = words.as_slice() else {

@@ -56,8 +56,7 @@ impl Shape {
                 values: vec![("A".into(), 1)],
             }),
         };
-        let member =
-            Member { name: "x".into(), ty, bit_offset: self.at, bit_width: self.bits };
+        let member = Member { name: "x".into(), ty, bit_offset: self.at, bit_width: self.bits };
         builder.composite("s", 128, vec![member])
     }
 
@@ -96,12 +95,8 @@ impl Shape {
 fn object(shape: Shape, load: Insn, v4: bool, endian: Endian) -> Vec<u8> {
     let mut builder = Builder::default();
     let root = shape.build(&mut builder);
-    let core = CoreRecord {
-        insn_off: 0,
-        root,
-        access: builder.string("0:0"),
-        kind: CoreKind::ByteOff,
-    };
+    let core =
+        CoreRecord { insn_off: 0, root, access: builder.string("0:0"), kind: CoreKind::ByteOff };
     let name = builder.string("socket");
     let info = SectionInfo { name, core: vec![core], ..SectionInfo::default() };
     let sext = Insn { code: ALU64 | MOV | X, off: if v4 { 8 } else { 0 }, ..Insn::default() };
