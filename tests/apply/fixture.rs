@@ -132,18 +132,28 @@ pub(crate) fn missing() -> Edit {
     Edit::Missing(Missing::because("no f"))
 }
 
-/// Carries out edits of functions' slots.
+/// Carries out edits of functions' slots, which gives the same code in both byte orders.
 pub(crate) fn edited(
     functions: &[Function],
     edits: &[(&str, usize, Edit)],
     policy: Policy,
 ) -> Result<Applied, ApplyError> {
-    let bytes = object(functions, Endian::Little);
-    let object = Object::parse(&bytes).unwrap();
-    let fixup =
-        |(name, slot, edit): &(&str, usize, Edit)| fixup(&object, name, *slot, edit.clone());
-    let plan = Plan { fixups: edits.iter().map(fixup).collect(), ..Plan::default() };
-    apply(&bytes, &object, &plan, policy)
+    let [little, big] = [Endian::Little, Endian::Big].map(|endian| {
+        let bytes = object(functions, endian);
+        let object = Object::parse(&bytes).unwrap();
+        let fixup =
+            |(name, slot, edit): &(&str, usize, Edit)| fixup(&object, name, *slot, edit.clone());
+        let plan = Plan { fixups: edits.iter().map(fixup).collect(), ..Plan::default() };
+        apply(&bytes, &object, &plan, policy)
+    });
+    assert_eq!(little.is_ok(), big.is_ok());
+    if let (Ok(little), Ok(big)) = (&little, &big) {
+        for function in functions {
+            let [little, big] = [little, big].map(|it| code_of(&it.bytes, function.name));
+            assert_eq!(little, big);
+        }
+    }
+    little
 }
 
 /// The code of a function.
