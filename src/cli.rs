@@ -11,6 +11,8 @@
 
 mod build;
 mod files;
+mod inspect;
+mod text;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +35,8 @@ struct Cli {
 enum Command {
     /// Compile a script into an object (what `ubpfc FILE.ub` does as well).
     Build(build::Args),
+    /// Show what is in an object: programs, maps, questions to the kernel, instructions.
+    Inspect(inspect::Args),
 }
 
 /// How the process ends.
@@ -54,11 +58,12 @@ pub fn main() -> ! {
         std::process::exit(Exit::Bug as i32);
     }));
     let cli = Cli::parse();
-    let args = match cli.command {
-        Some(Command::Build(args)) => args,
-        None => cli.build,
+    let exit = match cli.command {
+        Some(Command::Build(args)) => build::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        None => build::run(&cli.build),
     };
-    let exit = build::run(&args).unwrap_or_else(|error| {
+    let exit = exit.unwrap_or_else(|error| {
         eprintln!("ubpfc: {error:#}");
         Exit::Usage
     });
