@@ -12,6 +12,8 @@
 mod build;
 mod files;
 mod inspect;
+mod messages;
+mod relocate;
 mod text;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     Build(build::Args),
     /// Show what is in an object: programs, maps, questions to the kernel, instructions.
     Inspect(inspect::Args),
+    /// Answer an object's questions for one kernel, or say what that kernel has not.
+    Relocate(relocate::Args),
 }
 
 /// How the process ends.
@@ -45,6 +49,7 @@ enum Exit {
     Done = 0,
     Input = 1,
     Usage = 2,
+    Kernel = 3,
     Bug = 101,
 }
 
@@ -53,7 +58,7 @@ pub fn main() -> ! {
     std::panic::set_hook(Box::new(|info| {
         eprintln!("ubpfc: internal error: {info}");
         eprintln!(
-            "This is a bug in ubpfc, not in your script. Please report it with the script that shows it."
+            "This is a bug in ubpfc, not in your input. Please report it with the script or object that shows it."
         );
         std::process::exit(Exit::Bug as i32);
     }));
@@ -61,11 +66,8 @@ pub fn main() -> ! {
     let exit = match cli.command {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Relocate(args)) => relocate::run(&args),
         None => build::run(&cli.build),
     };
-    let exit = exit.unwrap_or_else(|error| {
-        eprintln!("ubpfc: {error:#}");
-        Exit::Usage
-    });
     std::process::exit(exit as i32)
 }

@@ -150,7 +150,7 @@ pub struct Place {
     pub line: u32,
     /// From 1, in bytes; 0 where it is not known.
     pub col: u32,
-    /// The line's text.
+    /// The line's text, as far as the object has it, with the blanks before it.
     pub text: String,
 }
 

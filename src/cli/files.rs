@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a script's text cannot be had: the status to exit with, and what to say.
+/// Why a file cannot be had: the status to exit with, and what to say.
 pub(super) type Unreadable = (Exit, String);
 
 /// The largest object that is read, in bytes.
@@ -143,6 +143,11 @@ pub(super) fn write_stdout(bytes: &[u8]) -> Result<()> {
 /// Writes text with ANSI sequences to standard output, which are taken out where they are not wanted.
 pub(super) fn print_text(text: &str) -> Result<()> {
     write_all(anstream::AutoStream::auto(std::io::stdout().lock()), text.as_bytes())
+}
+
+/// Writes text with ANSI sequences to standard error. That nobody reads it is no reason to fail.
+pub(super) fn note(text: &str) {
+    let _ = anstream::AutoStream::auto(std::io::stderr().lock()).write_all(text.as_bytes());
 }
 
 /// Writes a JSON document to standard output.

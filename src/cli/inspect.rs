@@ -5,10 +5,13 @@ mod human;
 mod names;
 mod report;
 
+use self::code::Code;
 use super::Exit;
-use super::files::{print_json, print_text, read_object};
-use crate::object::read::Object;
-use anyhow::Result;
+use super::files::{print_json, print_text, read_object, shown};
+use super::messages::{Findings, FormatArg, Stop};
+use crate::diag;
+use crate::object::read::{Object, ReadError};
+use crate::relocate::Place;
 use std::path::PathBuf;
 
 /// Arguments of `inspect`.
@@ -26,28 +29,40 @@ pub(super) struct Args {
 }
 
 /// Prints what is in an object.
-pub(super) fn run(args: &Args) -> Result<Exit> {
-    let name = args.object.display().to_string();
-    let bytes = match read_object(&args.object) {
-        Ok(bytes) => bytes,
-        Err((exit, why)) => {
-            eprintln!("ubpfc: {why}");
-            return Ok(exit);
-        }
-    };
-    let report = Object::parse(&bytes)
-        .and_then(|object| report::report(name.clone(), &object, args.disassemble));
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("ubpfc: {name}: {error}");
-            return Ok(Exit::Input);
-        }
-    };
+pub(super) fn run(args: &Args) -> Exit {
+    inspect(args).map_or_else(|stop| stop.say(FormatArg::Human), |()| Exit::Done)
+}
+
+fn inspect(args: &Args) -> Result<(), Stop> {
+    let bytes = read_object(&args.object)?;
+    let name = shown(&args.object);
+    let object = parse_object(&name, &bytes)?;
+    let report = report::report(name.clone(), &object, args.disassemble);
+    let report = report.map_err(|error| unreadable(&name, &error))?;
     if args.json {
         print_json(&report)?;
     } else {
         print_text(&human::text(&report))?;
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+/// The object in a file.
+pub(super) fn parse_object<'a>(name: &str, bytes: &'a [u8]) -> Result<Object<'a>, Stop> {
+    Object::parse(bytes).map_err(|error| unreadable(name, &error))
+}
+
+fn unreadable(name: &str, error: &ReadError) -> Stop {
+    Stop::new(Exit::Input, Findings::about(name, diag::Code::E0609, format!("{name}: {error}")))
+}
+
+/// The source line of an instruction, if the object says it.
+pub(super) fn line_at(object: &Object<'_>, function: &str, insn: usize) -> Option<Place> {
+    let types = object.types().ok()??;
+    let ext = object.ext(&types).ok()??;
+    let functions = object.functions().ok()?;
+    let function = functions.iter().find(|found| found.symbol.name == function)?;
+    let code = Code::new(object, Some(&types), &functions);
+    let section = code.section(function.section, Some(&ext)).ok()?;
+    section.line_at(function, function.symbol.offset.checked_add(insn as u64 * 8)?)
 }

@@ -45,28 +45,45 @@ pub(super) enum Align {
 #[derive(Debug)]
 pub(super) struct Table<const COLUMNS: usize> {
     head: [(&'static str, Align); COLUMNS],
-    rows: Vec<[String; COLUMNS]>,
+    lines: Vec<Line<COLUMNS>>,
+}
+
+#[derive(Debug)]
+enum Line<const COLUMNS: usize> {
+    Row([String; COLUMNS]),
+    Text(String),
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table without rows.
     pub(super) fn new(head: [(&'static str, Align); COLUMNS]) -> Table<COLUMNS> {
-        Table { head, rows: Vec::new() }
+        Table { head, lines: Vec::new() }
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: [String; COLUMNS]) {
-        self.rows.push(cells.map(|cell| clean(&cell).into_owned()));
+        self.lines.push(Line::Row(cells.map(|cell| clean(&cell).into_owned())));
+    }
+
+    /// Adds a line of text between rows, which must be clean.
+    pub(super) fn text(&mut self, text: String) {
+        self.lines.push(Line::Text(text));
     }
 
     /// The table with every line indented by two blanks; nothing if there are no rows.
     pub(super) fn print(&self) -> String {
-        let Table { head, rows } = self;
+        let Table { head, lines } = self;
+        let rows = || {
+            lines.iter().filter_map(|line| match line {
+                Line::Row(row) => Some(row),
+                Line::Text(_) => None,
+            })
+        };
         let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-            let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            let widest = rows().map(|row| row[column].chars().count()).max().unwrap_or(0);
             if widest == 0 { 0 } else { widest.max(head[column].0.len()) }
         });
-        let line = |cells: [&str; COLUMNS]| {
+        let print = |cells: [&str; COLUMNS]| {
             let cells = cells.into_iter().zip(head).zip(widths).filter(|(_, width)| *width > 0);
             let cells = cells.map(|((cell, (_, align)), width)| match align {
                 Align::Left => format!("{cell:width$}"),
@@ -74,12 +91,15 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
             });
             format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end().to_owned()
         };
-        if rows.is_empty() {
+        if rows().next().is_none() {
             return String::new();
         }
-        let mut out = format!("{}\n", bold(&line(head.map(|(name, _)| name))));
-        for row in rows {
-            out.push_str(&line(row.each_ref().map(String::as_str)));
+        let mut out = format!("{}\n", bold(&print(head.map(|(name, _)| name))));
+        for line in lines {
+            match line {
+                Line::Row(row) => out.push_str(&print(row.each_ref().map(String::as_str))),
+                Line::Text(text) => out.push_str(text),
+            }
             out.push('\n');
         }
         out

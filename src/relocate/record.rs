@@ -147,7 +147,7 @@ impl<'r, 'o> Lines<'r, 'o> {
         if (line.insn_off as usize) < start {
             return None;
         }
-        let (file, text) = (line.file.to_owned(), line.text.trim().to_owned());
+        let (file, text) = (line.file.to_owned(), line.text.trim_end().to_owned());
         Some(Place { file, line: line.line, col: line.col, text })
     }
 }
@@ -169,9 +169,10 @@ pub(super) fn uses_v4(object: &Object<'_>) -> bool {
             _ => false,
         }
     };
-    let code = object.sections.iter().filter(|section| {
-        section.flags & crate::object::elf::section_flags::EXECINSTR != 0
-    });
+    let code = object
+        .sections
+        .iter()
+        .filter(|section| section.flags & crate::object::elf::section_flags::EXECINSTR != 0);
     code.into_iter().any(|section| {
         let mut reader = Reader::new(object.endian, section.data);
         let mut wide = false;

@@ -7,28 +7,9 @@ use crate::isa::opcode::{CALL, JMP, PSEUDO_CALL, PSEUDO_FUNC};
 use crate::isa::print::instructions;
 use crate::object::elf::symbol_type;
 use crate::object::read::{Core, Ext, Function, Line, Object, ReadError, Relocation};
+use crate::relocate::Place;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// A source line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Place {
-    /// The file.
-    pub(super) file: String,
-    /// From 1.
-    pub(super) line: u32,
-    /// From 1, in bytes; 0 where it is not known.
-    pub(super) col: u32,
-    /// The line's text.
-    pub(super) text: String,
-}
-
-impl Place {
-    fn new(line: &Line<'_>) -> Place {
-        let (file, text) = (line.file.to_owned(), line.text.trim().to_owned());
-        Place { file, line: line.line, col: line.col, text }
-    }
-}
 
 /// An instruction.
 #[derive(Debug, Serialize)]
@@ -119,7 +100,7 @@ impl<'a> Section<'_, 'a> {
     pub(super) fn line_at(&self, function: &Function<'_>, offset: u64) -> Option<Place> {
         let after = self.lines.partition_point(|line| u64::from(line.insn_off) <= offset);
         let line = self.lines.get(after.checked_sub(1)?)?;
-        (u64::from(line.insn_off) >= function.symbol.offset).then(|| Place::new(line))
+        (u64::from(line.insn_off) >= function.symbol.offset).then(|| place(line))
     }
 
     /// The instructions of a function.
@@ -133,7 +114,7 @@ impl<'a> Section<'_, 'a> {
             let at = at.ok().and_then(|index| self.lines.get(index));
             let at = at.filter(|at| last.replace((at.file, at.line)) != Some((at.file, at.line)));
             let remark = self.remark(function, offset, insn);
-            Listed { slot, text, remark, at: at.map(Place::new) }
+            Listed { slot, text, remark, at: at.map(place) }
         });
         texts.collect()
     }
@@ -186,6 +167,11 @@ impl<'a> Section<'_, 'a> {
             _ => format!("variable {}", symbol.name),
         }
     }
+}
+
+fn place(line: &Line<'_>) -> Place {
+    let (file, text) = (line.file.to_owned(), line.text.trim_end().to_owned());
+    Place { file, line: line.line, col: line.col, text }
 }
 
 fn calls(insn: Insn) -> bool {

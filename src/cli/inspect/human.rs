@@ -1,9 +1,10 @@
 //! The report for people.
 
-use super::code::{Listed, Place};
+use super::code::Listed;
 use super::report::{FunctionReport, Report};
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::object::ubpf::Class;
+use crate::relocate::Place;
 use std::fmt::Write;
 
 /// The report as text, with a section for each thing that the object has.
@@ -181,7 +182,8 @@ fn listing(function: &FunctionReport) -> String {
     let mut out = format!("\n{}: section {section}, {slots}\n", bold(&name));
     for Listed { slot, text, remark, at } in code {
         if let Some(at) = at {
-            let _ = writeln!(out, "  ; {} @ {}:{}", clean(&at.text), clean(&at.file), at.line);
+            let _ =
+                writeln!(out, "  ; {} @ {}:{}", clean(at.text.trim()), clean(&at.file), at.line);
         }
         let line = format!("{slot:5}: {text}");
         let _ = match remark {

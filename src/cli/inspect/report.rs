@@ -1,11 +1,12 @@
 //! What `inspect` finds in an object: the JSON document of `inspect --json`, from which the text for people is made as well. `docs/commands.md` describes it.
 
-use super::code::{Code, Listed, Place};
+use super::code::{Code, Listed};
 use super::names;
 use crate::btf::{Btf, Type, TypeId};
 use crate::object::elf::section_flags;
 use crate::object::read::{Ext, Function, MapDef, Object, ReadError, maps};
 use crate::object::ubpf::{self, Ubpf};
+use crate::relocate::Place;
 use crate::target::Endian;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
