@@ -5,12 +5,18 @@
 
 mod elf;
 mod file;
+mod image;
 mod load;
 mod open;
+mod places;
+mod release;
 mod section;
+mod tracefs;
+mod unpack;
 
 pub use file::FileBytes;
 pub use load::Wanted;
+pub use places::Places;
 pub use section::BtfSource;
 
 use crate::btf::{Btf, BtfError};
@@ -46,6 +52,8 @@ pub struct SourceTypes<'a> {
     pub btf: Cow<'a, [u8]>,
     /// Whether its types and strings go on where those of the kernel image end.
     pub split: bool,
+    /// If they go on where those of this BTF end instead: just enough of an image to tell which of its types are meant (`.BTF.base`).
+    pub base: Option<&'a [u8]>,
     /// The size of a pointer in bytes, where the file says it.
     pub pointer_size: Option<u32>,
 }

@@ -3,8 +3,11 @@
 //! In: the bytes of the file. Out: its header and its sections, borrowed; of a vmlinux only the pages of its header, its section headers and their names are touched. A file that is malformed, or
 //! cut short behind what is asked for, gives what can be read of it.
 
+use super::unpack;
 use crate::bytes::Reader;
 use crate::target::Endian;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// An ELF file begins with this.
 pub(super) const MAGIC: &[u8] = b"\x7fELF";
@@ -12,6 +15,10 @@ pub(super) const MAGIC: &[u8] = b"\x7fELF";
 const NOBITS: u32 = 8;
 /// `SHF_COMPRESSED`
 const COMPRESSED: u64 = 0x800;
+/// `NT_GNU_BUILD_ID`
+const BUILD_ID: u32 = 3;
+/// Sections that only files with DWARF have; the second is how they were once compressed.
+const DWARF: &[&str] = &[".debug_info", ".zdebug_info"];
 /// `SHN_XINDEX`: the number is in the first section header.
 const ELSEWHERE: u16 = 0xffff;
 
@@ -34,7 +41,7 @@ pub(super) struct Section<'a> {
     /// Whether its bytes are compressed.
     pub(super) compressed: bool,
     /// Where its bytes begin in the file.
-    pub(super) offset: usize,
+    offset: usize,
     /// Its bytes; none where the file does not have them.
     pub(super) data: &'a [u8],
 }
@@ -105,6 +112,74 @@ impl<'a> Elf<'a> {
     pub(super) fn section(&self, name: &str) -> Option<Section<'a>> {
         let named = |section: &&Section| section.name == name.as_bytes();
         self.sections.iter().filter(named).find(|section| !section.data.is_empty()).copied()
+    }
+}
+
+/// The file that has the debugging information of another.
+#[derive(Debug)]
+pub(super) struct DebugLink<'a> {
+    /// Its name, without a folder.
+    pub(super) name: &'a str,
+    /// Of its bytes, as gzip computes it.
+    pub(super) checksum: u32,
+}
+
+impl<'a> Elf<'a> {
+    /// Whether there is DWARF in it.
+    pub(super) fn has_dwarf(&self) -> bool {
+        DWARF.iter().any(|name| self.section(name).is_some())
+    }
+
+    /// What `.gnu_debuglink` names: a name, zeros up to a multiple of 4, a checksum.
+    pub(super) fn debug_link(&self) -> Option<DebugLink<'a>> {
+        let data = self.section(".gnu_debuglink")?.data;
+        let (name, sum) = data.split_at_checked(data.len().checked_sub(4)?)?;
+        let name = str::from_utf8(name).ok()?.trim_end_matches('\0');
+        let checksum = Reader::new(self.endian, sum).u32()?;
+        let plain = !name.is_empty() && !name.contains(['/', '\0']);
+        plain.then_some(DebugLink { name, checksum })
+    }
+
+    /// The build id; a vmlinux has it among its other notes.
+    pub(super) fn build_id(&self) -> Option<&'a [u8]> {
+        let notes = [".note.gnu.build-id", ".notes"].iter().find_map(|name| self.section(name))?;
+        let mut reader = Reader::new(self.endian, notes.data);
+        loop {
+            let (name, len, kind) = (reader.u32()?, reader.u32()?, reader.u32()?);
+            let name = reader.take((name as usize).checked_next_multiple_of(4)?)?;
+            let note = reader.take((len as usize).checked_next_multiple_of(4)?)?;
+            if name == b"GNU\0" && kind == BUILD_ID {
+                return note.get(..len as usize).filter(|id| id.len() > 1);
+            }
+        }
+    }
+}
+
+impl<'a> Section<'a> {
+    /// Where its bytes are in the file.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.data.len()
+    }
+
+    /// Its bytes, unpacked if they are compressed, or why they cannot be had.
+    pub(super) fn contents(&self, elf: &Elf<'_>) -> Result<Cow<'a, [u8]>, String> {
+        if !self.compressed {
+            return Ok(Cow::Borrowed(self.data));
+        }
+        let name = String::from_utf8_lossy(self.name);
+        let mut reader = Reader::new(elf.endian, self.data);
+        let kind = reader.u32();
+        // Behind the kind: (in the wide class) nothing, the size unpacked, the alignment.
+        let header = if elf.address_size == 8 { 24 } else { 12 };
+        let stream = self.data.get(header..).unwrap_or_default();
+        let unpacked = match kind {
+            Some(1) => unpack::zlib(stream),
+            Some(2) => unpack::zstd(stream),
+            _ => Err("its compression is unknown".to_owned()),
+        };
+        unpacked
+            .map(Cow::Owned)
+            .map_err(|why| format!("the section {name} is compressed, and {why}"))
     }
 }
 
