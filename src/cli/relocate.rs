@@ -4,18 +4,21 @@ mod faults;
 mod kernel;
 mod report;
 
-use self::report::{Report, Row, Status, Totals};
+use self::report::{Report, Row, Status};
 use super::Exit;
-use super::files::{note, print_json, print_text, read_object, same_file, shown, write_product};
+use super::files::{
+    note, print_json, print_text, read_object, same_file, shown, write_product, write_stdout,
+};
 use super::inspect;
 use super::messages::{Findings, FormatArg, Stop};
 use crate::diag::Code;
 use crate::kernel::Kernel;
 use crate::object::read::Object;
-use crate::relocate::{self, Edit, Plan, Policy, RelocateError};
+use crate::relocate::{self, ApplyError, Policy, RelocateError};
 use anyhow::anyhow;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 pub(super) use kernel::KernelArgs;
 
@@ -67,11 +70,7 @@ pub(super) fn run(args: &Args) -> Exit {
 }
 
 fn relocate(args: &Args) -> Result<Exit, Stop> {
-    if let Some(output) = &args.output
-        && same_file(output, &args.object)
-    {
-        Err(anyhow!("`-o {}` is the object itself", output.display()))?;
-    }
+    check(args)?;
     let bytes = read_object(&args.object)?;
     let name = shown(&args.object);
     let object = inspect::parse_object(&name, &bytes)?;
@@ -84,21 +83,63 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     let mut report = Report::new(&name, &kernel, policy_name, loaded.warnings.clone());
     let title = report.kernel.title();
     let target = loaded.target()?;
-    let plan = match relocate::plan(&object, &target, policy) {
-        Ok(plan) => plan,
-        Err(error) => {
-            report.error = Some(error.to_string());
-            report.print(args)?;
-            return Err(stopped(&title, &error));
+    passed_over(&title, &loaded.warnings, args.message_format);
+    let plan = relocate::plan(&object, &target, policy).map_err(|error| {
+        report.refused(args, Some(error.to_string()));
+        stopped(&title, &error)
+    })?;
+    report.tell(Row::of_plan(&plan));
+    let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|error| {
+        if let ApplyError::Missing(unresolved) = &error {
+            report.tell(Row::of_failure(&plan, unresolved));
         }
-    };
-    report.accesses = plan.fixups.iter().map(Row::from).collect();
-    report.totals = Totals::of(&report.accesses);
+        report.refused(args, error_without_access(&error));
+        unapplied(&name, &object, &title, &error)
+    })?;
+    report.tell(Row::of_result(&plan, applied.accesses));
+    match args.output.as_deref() {
+        None => {}
+        Some(path) if path == Path::new("-") => write_stdout(&applied.bytes)?,
+        Some(path) => write_product(path, &applied.bytes)?,
+    }
+    report.written(args.output.as_deref());
     report.print(args)?;
     Ok(Exit::Done)
 }
 
+/// What the command line cannot mean.
+fn check(args: &Args) -> Result<(), Stop> {
+    let Some(output) = &args.output else { return Ok(()) };
+    let to_stdout = output == Path::new("-");
+    if same_file(output, &args.object) {
+        Err(anyhow!("`-o {}` is the object itself", output.display()))?;
+    }
+    if to_stdout && args.json {
+        Err(anyhow!("`-o -` and `--json` both write to standard output; name a file after `-o`"))?;
+    }
+    if to_stdout && std::io::stdout().is_terminal() {
+        Err(anyhow!("an object is not for a terminal; write it to a file with `-o FILE`"))?;
+    }
+    Ok(())
+}
+
+/// Warns of modules that cannot be read.
+fn passed_over(kernel: &str, warnings: &[String], format: FormatArg) {
+    for warning in warnings {
+        let findings = Findings::about(kernel, Code::W1005, warning.clone());
+        format.report(&findings.sources, &findings.diags);
+    }
+}
+
 impl Report {
+    /// Prints the report of a refusal; that it cannot be printed is not worth more than the refusal.
+    fn refused(&mut self, args: &Args, error: Option<String>) {
+        (self.status, self.error) = (Status::Refused, error);
+        if let Err(stop) = self.print(args) {
+            stop.say(args.message_format);
+        }
+    }
+
     /// The report where the command line wants it: the document or the table on standard output; beside an object, a line or the table on standard error.
     fn print(&self, args: &Args) -> Result<(), Stop> {
         if args.json {
@@ -129,4 +170,32 @@ fn stopped(name: &str, object: &Object<'_>, kernel: &str, error: &RelocateError)
         }
     };
     Stop::new(exit, faults::stopped(name, kernel, error, at.as_ref()))
+}
+
+/// Why a plan cannot be carried out, unless single accesses say it.
+fn error_without_access(error: &ApplyError) -> Option<String> {
+    match error {
+        ApplyError::Missing(_) => None,
+        ApplyError::Code { .. }
+        | ApplyError::TwoSections(_)
+        | ApplyError::Object(_)
+        | ApplyError::Bug(_) => Some(error.to_string()),
+    }
+}
+
+/// What to say about a plan that cannot be carried out, and the status that it ends with.
+fn unapplied(name: &str, object: &Object<'_>, kernel: &str, error: &ApplyError) -> Stop {
+    match error {
+        ApplyError::Missing(unresolved) => {
+            Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved))
+        }
+        ApplyError::Code { function, insn, .. } => {
+            let at = inspect::line_at(object, function, *insn);
+            Stop::new(Exit::Input, faults::broken_code(name, error, at.as_ref()))
+        }
+        ApplyError::TwoSections(_) | ApplyError::Object(_) => {
+            Stop::new(Exit::Input, faults::broken_code(name, error, None))
+        }
+        ApplyError::Bug(_) => Stop::new(Exit::Bug, faults::broken_code(name, error, None)),
+    }
 }

@@ -8,7 +8,7 @@ use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::object::btf_ext::CoreKind;
-use crate::relocate::{Access, Missing, Place, RelocateError, Tried};
+use crate::relocate::{Access, ApplyError, Missing, Place, RelocateError, Tried, Unresolved};
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -19,23 +19,31 @@ const MAX_SHOWN: usize = 20;
 /// How many candidates, functions and the like a note lists.
 const MAX_LISTED: usize = 8;
 
-/// Diagnostics for records without an answer that can run, and how many there were beyond those that are shown. Those without a source line are told of the object.
-pub(super) fn missing(
-    object: &str,
-    kernel: &str,
-    records: &[(&Access, &Missing)],
-) -> (Findings, usize) {
+/// Diagnostics for records without an answer that can run. Those without a source line are told of the object.
+pub(super) fn missing(object: &str, kernel: &str, records: &[Unresolved]) -> Findings {
     let groups = group(records);
     let hidden = groups.len().saturating_sub(MAX_SHOWN);
     let shown: Vec<&Group<'_>> = groups.iter().take(MAX_SHOWN).collect();
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, shown.iter().filter_map(|group| group.at()));
-    for group in shown {
-        let span = files.span(group.at());
-        let diagnostic = group.diagnostic(kernel, span);
+    for (index, group) in shown.iter().enumerate() {
+        let mut diagnostic = group.diagnostic(kernel, files.span(group.at()));
+        if index + 1 == MAX_SHOWN && hidden > 0 {
+            let places = plural(hidden, "other place");
+            diagnostic = diagnostic.note(format!("the same goes for {places}; --json lists all"));
+        }
         findings.diags.push(diagnostic);
     }
-    (findings, hidden)
+    findings
+}
+
+/// The diagnostic for an object whose code cannot be edited; `at` is where it points to, if that is known.
+pub(super) fn broken_code(object: &str, error: &ApplyError, at: Option<&Place>) -> Findings {
+    let mut findings = Findings::default();
+    let files = Excerpts::new(&mut findings, object, at);
+    let span = files.span(at);
+    findings.diags.push(Diagnostic::new(Code::E0611, span, error.to_string()));
+    findings
 }
 
 /// The diagnostic for an error that stops the plan; `at` is where it points to, if that is known.
@@ -161,18 +169,19 @@ fn path_len(text: &str) -> usize {
 /// Records at one place that lack the same thing.
 struct Group<'r> {
     code: Code,
-    records: Vec<(&'r Access, &'r Missing)>,
+    records: Vec<&'r Unresolved>,
 }
 
 /// Groups in the order of their places; those without one come first.
-fn group<'r>(records: &[(&'r Access, &'r Missing)]) -> Vec<Group<'r>> {
+fn group(records: &[Unresolved]) -> Vec<Group<'_>> {
     type Key<'r> = (Option<(&'r str, u32, u32)>, Code);
-    let mut groups: BTreeMap<Key<'r>, Group<'r>> = BTreeMap::new();
-    for (access, missing) in records {
+    let mut groups: BTreeMap<Key<'_>, Group<'_>> = BTreeMap::new();
+    for record in records {
+        let Unresolved { access, missing } = record;
         let place = access.at.as_ref().map(|at| (at.file.as_str(), at.line, at.col));
         let code = code(access, missing);
         let group = groups.entry((place, code)).or_insert(Group { code, records: Vec::new() });
-        group.records.push((*access, *missing));
+        group.records.push(record);
     }
     groups.into_values().collect()
 }
@@ -197,13 +206,13 @@ fn code(access: &Access, missing: &Missing) -> Code {
 
 impl<'r> Group<'r> {
     fn at(&self) -> Option<&'r Place> {
-        self.records.first().and_then(|(access, _)| access.at.as_ref())
+        self.records.first().and_then(|record| record.access.at.as_ref())
     }
 
     fn diagnostic(&self, kernel: &str, span: Span) -> Diagnostic {
         let mut subjects: IndexMap<String, &Missing, FxBuildHasher> = IndexMap::default();
         let mut functions: BTreeSet<&str> = BTreeSet::new();
-        for (access, missing) in &self.records {
+        for Unresolved { access, missing } in self.records.iter().copied() {
             let local = match self.code {
                 Code::E0602 => root(&access.local),
                 _ => &access.local,

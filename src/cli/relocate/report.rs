@@ -3,9 +3,11 @@
 use crate::btf::essential;
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::kernel::{Form, Kernel};
-use crate::relocate::{Access, Action, Edit, Fixup, Missing, Place};
+use crate::relocate::{Access, Action, Edit, Missing, Place, Plan, Unresolved};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::Path;
 
 /// The version of the document; it changes when a member goes away or means something else.
 pub(super) const VERSION: u32 = 1;
@@ -93,13 +95,33 @@ pub(super) struct Row {
     pub(super) reason: Option<Missing>,
 }
 
-impl From<&Fixup> for Row {
-    fn from(fixup: &Fixup) -> Row {
-        let reason = match &fixup.edit {
+impl Row {
+    /// The rows of a plan that nobody has carried out.
+    pub(super) fn of_plan(plan: &Plan) -> Vec<Row> {
+        Row::of_result(plan, plan.fixups.iter().map(|fixup| fixup.access.clone()).collect())
+    }
+
+    /// The rows of a plan that was carried out.
+    pub(super) fn of_result(plan: &Plan, accesses: Vec<Access>) -> Vec<Row> {
+        let reasons = plan.fixups.iter().map(|fixup| match &fixup.edit {
             Edit::Missing(missing) => Some(missing.clone()),
             Edit::Replace(_) => None,
+        });
+        accesses.into_iter().zip(reasons).map(|(access, reason)| Row { access, reason }).collect()
+    }
+
+    /// The rows of a plan that cannot be carried out for what is unresolved: all else that is missing cannot run.
+    pub(super) fn of_failure(plan: &Plan, unresolved: &[Unresolved]) -> Vec<Row> {
+        let place = |access: &Access| {
+            (access.section.clone(), access.function.clone(), access.insn, access.kind)
         };
-        Row { access: fixup.access.clone(), reason }
+        let runs: BTreeSet<_> = unresolved.iter().map(|one| place(&one.access)).collect();
+        let mut rows = Row::of_plan(plan);
+        for row in rows.iter_mut().filter(|row| row.reason.is_some()) {
+            let run = runs.contains(&place(&row.access));
+            row.access.action = if run { Action::Missing } else { Action::Unreachable };
+        }
+        rows
     }
 }
 
@@ -130,11 +152,27 @@ impl Report {
         }
     }
 
+    /// Takes over what is known of the accesses.
+    pub(super) fn tell(&mut self, rows: Vec<Row>) {
+        self.totals = Totals::of(&rows);
+        self.accesses = rows;
+    }
+
+    /// The object is done, and written if there is a place for it.
+    pub(super) fn written(&mut self, output: Option<&Path>) {
+        if let Some(output) = output {
+            (self.status, self.output) = (Status::Written, Some(output.display().to_string()));
+        }
+    }
+
     /// One line on what was done: `out.o: relocated to 6.1.vmlinux: 12 records: 9 patched, 3 unreachable`.
     pub(super) fn summary(&self) -> String {
         let Report { object, output, status, kernel, totals, .. } = self;
         let kernel = clean(&kernel.title()).into_owned();
         let done = match (status, output) {
+            (Status::Written, Some(output)) if output == "-" => {
+                format!("{}: relocated to {kernel}", clean(object))
+            }
             (Status::Written, Some(output)) => format!("{}: relocated to {kernel}", clean(output)),
             (Status::Refused, _) => format!("{}: cannot be relocated to {kernel}", clean(object)),
             (Status::Written | Status::Possible, _) => {
