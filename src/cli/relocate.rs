@@ -84,10 +84,11 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     let title = report.kernel.title();
     let target = loaded.target()?;
     passed_over(&title, &loaded.warnings, args.message_format);
-    let plan = relocate::plan(&object, &target, policy).map_err(|error| {
+    let mut plan = relocate::plan(&object, &target, policy).map_err(|error| {
         report.refused(args, Some(error.to_string()));
         stopped(&title, &error)
     })?;
+    plan.target = Some(report.kernel.recorded());
     report.tell(Row::of_plan(&plan));
     let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|error| {
         if let ApplyError::Missing(unresolved) = &error {

@@ -3,6 +3,7 @@
 use crate::btf::essential;
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::kernel::{Form, Kernel};
+use crate::object::ubpf::RelocatedFor;
 use crate::relocate::{Access, Action, Edit, Missing, Place, Plan, Unresolved};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -37,6 +38,12 @@ pub(super) struct KernelReport {
 }
 
 impl KernelReport {
+    /// What the object says of it: the file without its folder, since the same input gives the same object wherever it is.
+    pub(super) fn recorded(&self) -> RelocatedFor {
+        let file = Path::new(&self.name).file_name().unwrap_or_default();
+        RelocatedFor { name: file.to_string_lossy().into_owned(), release: self.release.clone() }
+    }
+
     /// What messages call it: `running (6.12.1)`.
     pub(super) fn title(&self) -> String {
         match &self.release {
