@@ -2,7 +2,6 @@
 
 mod code;
 mod human;
-mod names;
 mod report;
 
 use self::code::Code;
@@ -10,7 +9,7 @@ use super::Exit;
 use super::files::{print_json, print_text, read_object, shown};
 use super::messages::{Findings, FormatArg, Stop};
 use crate::diag;
-use crate::object::read::{Object, ReadError};
+use crate::object::read::Object;
 use crate::relocate::Place;
 use std::path::PathBuf;
 
@@ -52,7 +51,7 @@ pub(super) fn parse_object<'a>(name: &str, bytes: &'a [u8]) -> Result<Object<'a>
     Object::parse(bytes).map_err(|error| unreadable(name, &error))
 }
 
-fn unreadable(name: &str, error: &ReadError) -> Stop {
+fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Stop {
     Stop::new(Exit::Input, Findings::about(name, diag::Code::E0609, format!("{name}: {error}")))
 }
 
@@ -62,7 +61,7 @@ pub(super) fn line_at(object: &Object<'_>, function: &str, insn: usize) -> Optio
     let ext = object.ext(&types).ok()??;
     let functions = object.functions().ok()?;
     let function = functions.iter().find(|found| found.symbol.name == function)?;
-    let code = Code::new(object, Some(&types), &functions);
+    let code = Code::new(object, Some(&types), &functions, &[]);
     let section = code.section(function.section, Some(&ext)).ok()?;
     section.line_at(function, function.symbol.offset.checked_add(insn as u64 * 8)?)
 }

@@ -1,5 +1,6 @@
 //! `ubpfc relocate prog.o --kernel K -o out.o`: an object for one kernel, with nothing left to ask.
 
+mod advice;
 mod faults;
 mod kernel;
 mod report;
@@ -90,8 +91,9 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     })?;
     plan.target = Some(report.kernel.recorded());
     report.tell(Row::of_plan(&plan));
-    let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|error| {
-        if let ApplyError::Missing(unresolved) = &error {
+    let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|mut error| {
+        if let ApplyError::Missing(unresolved) = &mut error {
+            unresolved.iter_mut().for_each(|one| one.missing.suggest(&target));
             report.tell(Row::of_failure(&plan, unresolved));
         }
         report.refused(args, error_without_access(&error));
@@ -188,7 +190,8 @@ fn error_without_access(error: &ApplyError) -> Option<String> {
 fn unapplied(name: &str, object: &Object<'_>, kernel: &str, error: &ApplyError) -> Stop {
     match error {
         ApplyError::Missing(unresolved) => {
-            Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved))
+            let ubpf = object.ubpf().ok().flatten();
+            Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved, ubpf.as_ref()))
         }
         ApplyError::Code { function, insn, .. } => {
             let at = inspect::line_at(object, function, *insn);

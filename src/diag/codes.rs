@@ -137,7 +137,7 @@ codes! {
     E0602 "type that the kernel has not"
     E0603 "enumerator that the kernel has not"
     E0604 "types of the kernel that disagree"
-    E0605 "value that cannot be converted"
+    E0605 "field or type of another kind than the program takes it for"
     E0606 "relocation record that is malformed"
     E0607 "answer that does not fit its instruction"
     E0608 "instruction that is not what its record says"

@@ -1,13 +1,12 @@
 //! Functions of an object: where they are, what they come from, and their instructions as text.
 
-use super::names;
 use crate::btf::{Btf, Type};
 use crate::isa::code::Insn;
 use crate::isa::opcode::{CALL, JMP, PSEUDO_CALL, PSEUDO_FUNC};
 use crate::isa::print::instructions;
 use crate::object::elf::symbol_type;
-use crate::object::read::{Core, Ext, Function, Line, Object, ReadError, Relocation};
-use crate::relocate::Place;
+use crate::object::read::{Ext, Function, Line, Object, ReadError, Relocation};
+use crate::relocate::{Asked, Place};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -29,16 +28,15 @@ pub(super) struct Listed {
 /// What an object's code refers to, by place: looked up for every instruction, so none of it is searched from end to end.
 pub(super) struct Code<'o, 'a> {
     object: &'o Object<'a>,
-    types: Option<&'o Btf<'a>>,
+    asked: BTreeMap<(&'o str, &'o str, usize), &'o Asked>,
     functions: BTreeMap<(&'a str, u64), &'a str>,
     variables: BTreeMap<(&'a str, u64), &'a str>,
 }
 
-/// The same for one section: lines, records and relocations, each by ascending offset.
+/// The same for one section: lines and relocations, each by ascending offset.
 pub(super) struct Section<'o, 'a> {
     code: &'o Code<'o, 'a>,
     lines: Vec<Line<'a>>,
-    core: Vec<Core<'a>>,
     relocations: Vec<Relocation<'a>>,
 }
 
@@ -47,6 +45,7 @@ impl<'o, 'a> Code<'o, 'a> {
         object: &'o Object<'a>,
         types: Option<&'o Btf<'a>>,
         functions: &[Function<'a>],
+        asked: &'o [Asked],
     ) -> Code<'o, 'a> {
         let functions =
             functions.iter().map(|f| ((f.section, f.symbol.offset), f.symbol.name)).collect();
@@ -63,7 +62,11 @@ impl<'o, 'a> Code<'o, 'a> {
                 variables.extend(named);
             }
         }
-        Code { object, types, functions, variables }
+        let asked = asked
+            .iter()
+            .map(|asked| ((&*asked.section, &*asked.function, asked.insn), asked))
+            .collect();
+        Code { object, asked, functions, variables }
     }
 
     pub(super) fn section(
@@ -75,27 +78,17 @@ impl<'o, 'a> Code<'o, 'a> {
         let mut section = Section {
             code: self,
             lines: records.lines,
-            core: records.core,
             relocations: self.object.relocations(name)?,
         };
         // Line 0 stands for code that comes from no line.
         section.lines.retain(|line| line.line != 0);
         section.lines.sort_by_key(|line| line.insn_off);
-        section.core.sort_by_key(|core| core.insn_off);
         section.relocations.sort_by_key(|relocation| relocation.offset);
         Ok(section)
     }
 }
 
 impl<'a> Section<'_, 'a> {
-    /// The records about a function, in the order of its code.
-    pub(super) fn core(&self, function: &Function<'_>) -> &[Core<'a>] {
-        let begin = function.symbol.offset;
-        let end = begin.saturating_add(function.symbol.size);
-        let from = |offset| self.core.partition_point(|core| u64::from(core.insn_off) < offset);
-        self.core.get(from(begin)..from(end)).unwrap_or_default()
-    }
-
     /// The source line that an instruction of the function comes from.
     pub(super) fn line_at(&self, function: &Function<'_>, offset: u64) -> Option<Place> {
         let after = self.lines.partition_point(|line| u64::from(line.insn_off) <= offset);
@@ -113,14 +106,20 @@ impl<'a> Section<'_, 'a> {
             let at = self.lines.binary_search_by_key(&offset, |line| line.insn_off.into());
             let at = at.ok().and_then(|index| self.lines.get(index));
             let at = at.filter(|at| last.replace((at.file, at.line)) != Some((at.file, at.line)));
-            let remark = self.remark(function, offset, insn);
+            let remark = self.remark(function, slot, offset, insn);
             Listed { slot, text, remark, at: at.map(place) }
         });
         texts.collect()
     }
 
     /// What is filled into the instruction at a byte of the section, or what it calls.
-    fn remark(&self, function: &Function<'_>, offset: u64, insn: Insn) -> Option<String> {
+    fn remark(
+        &self,
+        function: &Function<'_>,
+        slot: usize,
+        offset: u64,
+        insn: Insn,
+    ) -> Option<String> {
         let at = self.relocations.partition_point(|relocation| relocation.offset < offset);
         let relocation = self.relocations.get(at).filter(|found| found.offset == offset);
         let linked = match relocation {
@@ -132,12 +131,9 @@ impl<'a> Section<'_, 'a> {
             }
             None => None,
         };
-        let at = self.core.partition_point(|core| u64::from(core.insn_off) < offset);
-        let core = self.core.get(at).filter(|core| u64::from(core.insn_off) == offset);
-        let core = core.zip(self.code.types);
-        let core =
-            core.map(|(core, types)| format!("{} {}", names::path(types, core), core.kind.name()));
-        linked.or(core)
+        let asked = self.code.asked.get(&(function.section, function.symbol.name, slot));
+        let asked = asked.map(|asked| format!("{} {}", asked.local, asked.kind.name()));
+        linked.or(asked)
     }
 
     /// What a relocation puts into an instruction.

@@ -108,7 +108,12 @@ fn maps(report: &Report) -> String {
             bytes(map.key_size),
             map.value.clone().unwrap_or_default(),
             bytes(map.value_size),
-            map.max_entries.to_string(),
+            // A ring buffer's number is its size.
+            if map.kind.ends_with("ringbuf") {
+                plural(map.max_entries as usize, "byte")
+            } else {
+                map.max_entries.to_string()
+            },
         ]);
     }
     table.print()
@@ -148,8 +153,8 @@ fn relocations(report: &Report) -> String {
         let again = last.replace(&record.function) == Some(&record.function);
         table.row([
             if again { String::new() } else { record.function.clone() },
-            record.slot.to_string(),
-            record.kind.to_owned(),
+            record.insn.to_string(),
+            record.kind.name().to_owned(),
             record.local.clone(),
             place(record.at.as_ref()),
         ]);

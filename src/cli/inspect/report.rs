@@ -1,12 +1,11 @@
 //! What `inspect` finds in an object: the JSON document of `inspect --json`, from which the text for people is made as well. `docs/commands.md` describes it.
 
 use super::code::{Code, Listed};
-use super::names;
 use crate::btf::{Btf, Type, TypeId};
 use crate::object::elf::section_flags;
-use crate::object::read::{Ext, Function, MapDef, Object, ReadError, maps};
+use crate::object::read::{Function, MapDef, Object, maps};
 use crate::object::ubpf::{self, Ubpf};
-use crate::relocate::Place;
+use crate::relocate::{self, Asked, Place, spell};
 use crate::target::Endian;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -26,7 +25,7 @@ pub(super) struct Report {
     pub(super) functions: Vec<FunctionReport>,
     pub(super) maps: Vec<MapReport>,
     pub(super) data: Vec<Data>,
-    pub(super) relocations: Vec<Record>,
+    pub(super) relocations: Vec<Asked>,
     pub(super) types: Option<Types>,
 }
 
@@ -76,16 +75,6 @@ pub(super) struct Variable {
     pub(super) offset: u32,
 }
 
-/// A CO-RE record.
-#[derive(Debug, Serialize)]
-pub(super) struct Record {
-    pub(super) function: String,
-    pub(super) slot: u64,
-    pub(super) kind: &'static str,
-    pub(super) local: String,
-    pub(super) at: Option<Place>,
-}
-
 /// The types in `.BTF`.
 #[derive(Debug, Serialize)]
 pub(super) struct Types {
@@ -102,18 +91,15 @@ pub(super) struct Kernel {
 }
 
 /// Looks at an object; with `listing`, at its instructions too.
-pub(super) fn report(
-    file: String,
-    object: &Object<'_>,
-    listing: bool,
-) -> Result<Report, ReadError> {
+pub(super) fn report(file: String, object: &Object<'_>, listing: bool) -> anyhow::Result<Report> {
     let types = object.types()?;
     let ext = types.as_ref().map(|types| object.ext(types)).transpose()?.flatten();
     let ubpf = object.ubpf()?;
     let mut functions = object.functions()?;
     functions.sort_by_key(|f| (f.section == ".text", f.symbol.section, f.symbol.offset));
     functions.dedup_by_key(|f| (f.symbol.section, f.symbol.offset, f.symbol.size));
-    let code = Code::new(object, types.as_ref(), &functions);
+    let relocations = relocate::asked(object)?;
+    let code = Code::new(object, types.as_ref(), &functions, &relocations);
     let mut out = Report {
         version: VERSION,
         file,
@@ -126,8 +112,8 @@ pub(super) fn report(
         functions: Vec::new(),
         maps: types.as_ref().map(map_reports).unwrap_or_default(),
         data: data(object, types.as_ref()),
-        relocations: Vec::new(),
-        types: types.as_ref().map(|types| summary(object, types, ext.as_ref())),
+        relocations: Vec::new(), // borrowed until the code is read
+        types: types.as_ref().map(|types| summary(object, types, &relocations)),
     };
     for group in functions.chunk_by(|a, b| a.section == b.section) {
         let section =
@@ -139,17 +125,9 @@ pub(super) fn report(
                 code: listing.then(|| section.listing(function)),
                 ..function_report(function, ubpf.as_ref())
             });
-            if let Some(types) = &types {
-                out.relocations.extend(section.core(function).iter().map(|core| Record {
-                    function: function.symbol.name.to_owned(),
-                    slot: (u64::from(core.insn_off) - begin) / 8,
-                    kind: core.kind.name(),
-                    local: names::path(types, core),
-                    at: section.line_at(function, core.insn_off.into()),
-                }));
-            }
         }
     }
+    out.relocations = relocations;
     Ok(out)
 }
 
@@ -214,7 +192,7 @@ const MAP_TYPES: &[&str] = &[
 ];
 
 fn map_reports(types: &Btf<'_>) -> Vec<MapReport> {
-    let name = |id: Option<TypeId>| id.map(|id| names::type_name(types, id));
+    let name = |id: Option<TypeId>| id.map(|id| spell(types, id));
     let report = |map: MapDef<'_>| MapReport {
         name: map.name.to_owned(),
         kind: MAP_TYPES
@@ -252,23 +230,19 @@ fn variables(types: &Btf<'_>, section: &str) -> Vec<Variable> {
     });
     let variable = |(var, offset): (TypeId, u32)| match types.get(var) {
         Ok(Type::Var { name, ty, .. }) => {
-            Some(Variable { name: name.to_owned(), ty: names::type_name(types, ty), offset })
+            Some(Variable { name: name.to_owned(), ty: spell(types, ty), offset })
         }
         _ => None,
     };
     vars.into_iter().flatten().filter_map(|var| variable((var.var, var.offset))).collect()
 }
 
-fn summary(object: &Object<'_>, types: &Btf<'_>, ext: Option<&Ext<'_>>) -> Types {
-    let mut roots: IndexMap<TypeId, usize, FxBuildHasher> = IndexMap::default();
-    let records =
-        ext.iter().flat_map(|ext| ext.sections.values()).flat_map(|section| &section.core);
-    for core in records {
-        *roots.entry(core.root).or_default() += 1;
+fn summary(object: &Object<'_>, types: &Btf<'_>, asked: &[Asked]) -> Types {
+    let mut roots: IndexMap<&str, usize, FxBuildHasher> = IndexMap::default();
+    for asked in asked {
+        *roots.entry(&asked.root).or_default() += 1;
     }
-    let kernel = roots
-        .into_iter()
-        .map(|(root, records)| Kernel { name: names::type_name(types, root), records });
+    let kernel = roots.into_iter().map(|(root, records)| Kernel { name: root.to_owned(), records });
     Types {
         count: types.ids().count(),
         bytes: object.section(".BTF").map_or(0, |section| section.data.len()),

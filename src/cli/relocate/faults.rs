@@ -3,12 +3,13 @@
 //! In: records without an answer, or the error that stopped the plan. Out: one diagnostic for each field, type or enumerator at each place. The lines are those that the object quotes: no
 //! source file is needed.
 
-use super::report::without_flavor;
+use super::advice;
+use super::report::{short, without_flavor};
 use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
-use crate::object::btf_ext::CoreKind;
-use crate::relocate::{Access, ApplyError, Missing, Place, RelocateError, Tried, Unresolved};
+use crate::object::ubpf::Ubpf;
+use crate::relocate::{ApplyError, Cause, Missing, Place, RelocateError, Tried, Unresolved};
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -19,15 +20,20 @@ const MAX_SHOWN: usize = 20;
 /// How many candidates, functions and the like a note lists.
 const MAX_LISTED: usize = 8;
 
-/// Diagnostics for records without an answer that can run. Those without a source line are told of the object.
-pub(super) fn missing(object: &str, kernel: &str, records: &[Unresolved]) -> Findings {
+/// Diagnostics for records without an answer that can run. Those without a source line are told of the object; `ubpf` is what one of our own says of itself.
+pub(super) fn missing(
+    object: &str,
+    kernel: &str,
+    records: &[Unresolved],
+    ubpf: Option<&Ubpf>,
+) -> Findings {
     let groups = group(records);
     let hidden = groups.len().saturating_sub(MAX_SHOWN);
     let shown: Vec<&Group<'_>> = groups.iter().take(MAX_SHOWN).collect();
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, shown.iter().filter_map(|group| group.at()));
     for (index, group) in shown.iter().enumerate() {
-        let mut diagnostic = group.diagnostic(kernel, files.span(group.at()));
+        let mut diagnostic = group.diagnostic(kernel, files.span(group.at()), ubpf);
         if index + 1 == MAX_SHOWN && hidden > 0 {
             let places = plural(hidden, "other place");
             diagnostic = diagnostic.note(format!("the same goes for {places}; --json lists all"));
@@ -168,39 +174,30 @@ fn path_len(text: &str) -> usize {
 
 /// Records at one place that lack the same thing.
 struct Group<'r> {
-    code: Code,
+    cause: Cause,
     records: Vec<&'r Unresolved>,
 }
 
 /// Groups in the order of their places; those without one come first.
 fn group(records: &[Unresolved]) -> Vec<Group<'_>> {
-    type Key<'r> = (Option<(&'r str, u32, u32)>, Code);
+    type Key<'r> = (Option<(&'r str, u32, u32)>, Cause);
     let mut groups: BTreeMap<Key<'_>, Group<'_>> = BTreeMap::new();
     for record in records {
         let Unresolved { access, missing } = record;
         let place = access.at.as_ref().map(|at| (at.file.as_str(), at.line, at.col));
-        let code = code(access, missing);
-        let group = groups.entry((place, code)).or_insert(Group { code, records: Vec::new() });
+        let cause = missing.cause;
+        let group = groups.entry((place, cause)).or_insert(Group { cause, records: Vec::new() });
         group.records.push(record);
     }
     groups.into_values().collect()
 }
 
-fn code(access: &Access, missing: &Missing) -> Code {
-    match access.kind {
-        _ if missing.tried.is_empty() => Code::E0602,
-        CoreKind::EnumvalExists | CoreKind::EnumvalValue => Code::E0603,
-        CoreKind::ByteOff
-        | CoreKind::ByteSize
-        | CoreKind::FieldExists
-        | CoreKind::Signed
-        | CoreKind::LshiftU64
-        | CoreKind::RshiftU64 => Code::E0601,
-        CoreKind::LocalTypeId
-        | CoreKind::TargetTypeId
-        | CoreKind::TypeExists
-        | CoreKind::TypeSize
-        | CoreKind::TypeMatches => Code::E0602,
+fn code(cause: Cause) -> Code {
+    match cause {
+        Cause::NoField => Code::E0601,
+        Cause::NoType => Code::E0602,
+        Cause::NoEnumerator => Code::E0603,
+        Cause::OtherType | Cause::Unfit => Code::E0605,
     }
 }
 
@@ -209,69 +206,75 @@ impl<'r> Group<'r> {
         self.records.first().and_then(|record| record.access.at.as_ref())
     }
 
-    fn diagnostic(&self, kernel: &str, span: Span) -> Diagnostic {
+    fn diagnostic(&self, kernel: &str, span: Span, ubpf: Option<&Ubpf>) -> Diagnostic {
         let mut subjects: IndexMap<String, &Missing, FxBuildHasher> = IndexMap::default();
         let mut functions: BTreeSet<&str> = BTreeSet::new();
         for Unresolved { access, missing } in self.records.iter().copied() {
-            let local = match self.code {
-                Code::E0602 => root(&access.local),
-                _ => &access.local,
+            let local = if self.cause == Cause::NoType {
+                root(&access.local)
+            } else {
+                short(&access.local)
             };
             subjects.entry(without_flavor(local)).or_insert(missing);
             functions.insert(&access.function);
         }
         let names = listed(subjects.keys().map(|name| format!("`{name}`")), "and");
-        let mut diagnostic = Diagnostic::new(self.code, span, format!("{kernel} has no {names}"));
-        let mut near: Vec<&String> = Vec::new();
-        let mut labels: Vec<&str> = Vec::new();
-        for missing in subjects.values() {
-            labels.push(&missing.why);
-            near.extend(&missing.near);
-            for tried in missing.tried.iter().take(MAX_LISTED) {
-                diagnostic = diagnostic.note(candidate(tried));
+        let message = match self.cause {
+            Cause::NoType | Cause::NoField | Cause::NoEnumerator => {
+                format!("{kernel} has no {names}")
             }
-            if let hidden @ 1.. = missing.tried.len().saturating_sub(MAX_LISTED) {
-                diagnostic = diagnostic.note(format!("and {}", plural(hidden, "other type")));
-            }
+            Cause::OtherType => format!("{kernel} has {names}, but of another type"),
+            Cause::Unfit => format!("{kernel} has {names}, but the program cannot take it"),
+        };
+        let labels: Vec<&str> = subjects.values().map(|missing| missing.why.as_str()).collect();
+        let mut diagnostic =
+            Diagnostic::new(code(self.cause), span, message).label(labels.join("; "));
+        diagnostic.notes.extend(subjects.values().flat_map(|missing| candidates(missing)));
+        if let Some(ubpf) = ubpf {
+            diagnostic.notes.extend(subjects.keys().filter_map(|name| advice::mirror(ubpf, name)));
         }
-        let functions: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
         if functions.len() > 1 || self.at().is_none() {
-            diagnostic = diagnostic.note(format!("in {}", listed(functions.into_iter(), "and")));
+            let functions = functions.iter().map(|name| format!("`{name}`"));
+            diagnostic = diagnostic.note(format!("in {}", listed(functions, "and")));
         }
+        let mut near: Vec<&String> = subjects.values().flat_map(|missing| &missing.near).collect();
         near.dedup();
-        let near = listed(near.iter().map(|name| format!("`{name}`")), "or");
-        diagnostic.label(labels.join("; ")).help(self.help(&near))
-    }
-
-    fn help(&self, near: &str) -> String {
-        let optional = "a program that also runs where it is missing asks first: `has(…)` of an optional field or an alternative in a mirror, `bpf_core_field_exists` in C";
-        let ours = self.at().is_some_and(|at| at.file.ends_with(".ub"));
-        match self.code {
-            _ if !near.is_empty() => format!("did you mean {near}?"),
-            Code::E0602 => "if a module of the kernel has it, name the module's file: `--module FILE`".into(),
-            _ if ours => "make the field optional or give it an alternative in its mirror, and ask with `has(…)`".into(),
-            _ => optional.into(),
-        }
+        diagnostic.help(advice::help(self.cause, ubpf.is_some(), &near))
     }
 }
 
 /// `struct adapter` of `struct adapter.hw.mac`
 fn root(path: &str) -> &str {
-    path.split(['.', '[']).next().unwrap_or(path)
+    path.split(['.', '[', ':']).next().unwrap_or(path)
 }
 
-/// What became of a candidate: `struct task_struct (type 123, 9792 bytes) has `se`, but …`.
-fn candidate(tried: &Tried) -> String {
-    let Tried { name, id, module, size, matched, why } = tried;
-    let module = module.as_ref().map_or_else(String::new, |m| format!(" of module {m}"));
-    let size = size.map_or_else(String::new, |size| format!(", {}", plural(size as usize, "byte")));
-    let matched =
-        if matched.is_empty() { String::new() } else { format!("has `{matched}`, but then ") };
-    format!("tried {name} (type {id}{module}{size}): {matched}{why}")
+/// What became of the kernel's types of that name: `tried struct sock (type 123, 760 bytes): has `__sk_common`, but then …`.
+fn candidates(missing: &Missing) -> Vec<String> {
+    let only = missing.tried.len() == 1;
+    let told = |tried: &Tried| {
+        let Tried { name, id, module, size, matched, why } = tried;
+        let module = module.as_ref().map_or_else(String::new, |m| format!(" of module {m}"));
+        let size =
+            size.map_or_else(String::new, |size| format!(", {}", plural(size as usize, "byte")));
+        let mut note = format!("tried {name} (type {id}{module}{size})");
+        if !matched.is_empty() {
+            note += &format!(", which has `{matched}`");
+        }
+        // Of a single candidate the label says why.
+        if !only || *why != missing.why {
+            note += &format!(": {why}");
+        }
+        note
+    };
+    let mut notes: Vec<String> = missing.tried.iter().take(MAX_LISTED).map(told).collect();
+    if let hidden @ 1.. = missing.tried.len().saturating_sub(MAX_LISTED) {
+        notes.push(format!("and {}", plural(hidden, "other type")));
+    }
+    notes
 }
 
 /// `a, b and c`
-fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
+pub(super) fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
     let mut names: Vec<String> = names.collect();
     if let hidden @ 1.. = names.len().saturating_sub(MAX_LISTED) {
         names.truncate(MAX_LISTED);

@@ -207,7 +207,7 @@ impl Report {
 
     /// A table of the accesses of each source line.
     pub(super) fn table(&self) -> String {
-        let mut out = format!("{}\n", bold(&self.summary()));
+        let mut out = format!("{}\n\n", bold(&self.summary()));
         let same_line = |a: &Row, b: &Row| {
             a.access.function == b.access.function && line(&a.access) == line(&b.access)
         };
@@ -268,7 +268,7 @@ fn cells(access: &Access) -> [String; 7] {
 }
 
 /// Without the keyword, which every row would have.
-fn short(path: &str) -> &str {
+pub(super) fn short(path: &str) -> &str {
     let keywords = ["struct ", "union ", "enum "];
     keywords.iter().find_map(|keyword| path.strip_prefix(keyword)).unwrap_or(path)
 }
@@ -298,6 +298,6 @@ fn done(access: &Access) -> String {
 
 /// The path as the kernel has it: without the flavor of its root.
 pub(super) fn without_flavor(path: &str) -> String {
-    let (root, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+    let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
 }
