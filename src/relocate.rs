@@ -26,7 +26,10 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
+<<<<<<< HEAD
 pub use reason::spell;
+=======
+>>>>>>> apply
 
 use crate::isa::code::Insn;
 use crate::kernel::Target;
