@@ -26,10 +26,7 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
-<<<<<<< HEAD
 pub use reason::spell;
-=======
->>>>>>> apply
 
 use crate::isa::code::Insn;
 use crate::kernel::Target;

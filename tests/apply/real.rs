@@ -61,8 +61,18 @@ fn objects_load_after_they_were_written_again() {
             let applied = apply(&bytes, &object, &Plan::default(), policy);
             let applied = applied.unwrap_or_else(|error| panic!("{name}: {error}"));
             let after = load(dir.path(), &applied.bytes);
-            eprintln!("{name} {policy:?} {} {} -> {} {}", bytes.len(), before.is_ok(), applied.bytes.len(), after.is_ok());
-            if before.is_ok() && let Err(e) = after { eprintln!("{}", e.lines().rev().take(8).collect::<Vec<_>>().join("\n")); }
+            eprintln!(
+                "{name} {policy:?} {} {} -> {} {}",
+                bytes.len(),
+                before.is_ok(),
+                applied.bytes.len(),
+                after.is_ok()
+            );
+            if before.is_ok()
+                && let Err(e) = after
+            {
+                eprintln!("{}", e.lines().rev().take(8).collect::<Vec<_>>().join("\n"));
+            }
         }
     }
 }
