@@ -9,6 +9,7 @@
     reason = "this module is the face of the program"
 )]
 
+mod btf;
 mod build;
 mod files;
 mod inspect;
@@ -39,6 +40,8 @@ enum Command {
     Build(build::Args),
     /// Show what is in an object: programs, maps, questions to the kernel, instructions.
     Inspect(inspect::Args),
+    /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
+    Btf(btf::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
 }
@@ -66,6 +69,7 @@ pub fn main() -> ! {
     let exit = match cli.command {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Btf(args)) => btf::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
         None => build::run(&cli.build),
     };

@@ -159,7 +159,12 @@ impl Report {
 }
 
 /// What to say about an error that stops the plan, and the status that it ends with.
-fn stopped(name: &str, object: &Object<'_>, kernel: &str, error: &RelocateError) -> Stop {
+pub(super) fn stopped(
+    name: &str,
+    object: &Object<'_>,
+    kernel: &str,
+    error: &RelocateError,
+) -> Stop {
     let (exit, at) = match error {
         RelocateError::Object(_) | RelocateError::Record { .. } | RelocateError::TooBig { .. } => {
             (Exit::Input, None)
