@@ -15,6 +15,7 @@ pub mod edit;
 mod fail;
 mod field;
 mod matches;
+mod minimal;
 mod patch;
 mod plan;
 mod prune;
@@ -28,6 +29,7 @@ mod value;
 pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use reason::spell;
 
+use crate::btf::BtfError;
 use crate::isa::code::Insn;
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
@@ -227,6 +229,9 @@ pub enum RelocateError {
     /// The object cannot be read.
     #[error("{0}")]
     Object(String),
+    /// The kernel's types cannot be read.
+    #[error("the kernel's types are broken: {0}")]
+    Target(#[source] BtfError),
     /// The object and the kernel are of different byte orders.
     #[error("the object is {object}-endian, the kernel is {target}-endian")]
     ByteOrder {
@@ -314,6 +319,12 @@ pub struct Asked {
 /// What an object asks whatever kernel it is relocated to: its records in the order of the file.
 pub fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
     asked::asked(object)
+}
+
+/// The types of a kernel that the objects' records are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
+/// for that of a kernel which has none. Equal input gives equal bytes.
+pub fn minimal(objects: &[&Object<'_>], target: &Target<'_>) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target)
 }
 
 /// Answers every CO-RE record of an object from a kernel's types.

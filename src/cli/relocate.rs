@@ -127,7 +127,7 @@ fn check(args: &Args) -> Result<(), Stop> {
 }
 
 /// Warns of modules that cannot be read.
-fn passed_over(kernel: &str, warnings: &[String], format: FormatArg) {
+pub(super) fn passed_over(kernel: &str, warnings: &[String], format: FormatArg) {
     for warning in warnings {
         let findings = Findings::about(kernel, Code::W1005, warning.clone());
         format.report(&findings.sources, &findings.diags);
@@ -169,6 +169,7 @@ pub(super) fn stopped(
         RelocateError::Object(_) | RelocateError::Record { .. } | RelocateError::TooBig { .. } => {
             (Exit::Input, None)
         }
+        RelocateError::Target(_) => (Exit::Usage, None),
         RelocateError::Instruction { function, insn, .. } => {
             (Exit::Input, inspect::line_at(object, function, *insn))
         }

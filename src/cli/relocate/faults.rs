@@ -65,6 +65,9 @@ pub(super) fn stopped(
     let diagnostic = |code, message: String| Diagnostic::new(code, span, message);
     let diagnostic = match error {
         RelocateError::Object(why) => diagnostic(Code::E0609, why.clone()),
+        RelocateError::Target(why) => {
+            diagnostic(Code::E0703, format!("the types of {kernel} are broken: {why}"))
+        }
         RelocateError::ByteOrder { object, target } => diagnostic(
             Code::E0610,
             format!("the object is {object}-endian, and {kernel} is {target}-endian"),
