@@ -42,7 +42,7 @@ fn folder() -> TempDir {
 const TYPO: &str = "\
 struct task_struct_user {
     s32 pid;
-    s32 priority = prio2, static_prioo;
+    s32 priority = prio2 else static_prioo;
 };
 kernel tracepoint sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next);
 tracepoint user:sw(struct task_struct_user *prev) = tracepoint sched:sched_switch;

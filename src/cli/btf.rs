@@ -45,8 +45,8 @@ pub(super) fn run(args: &Args) -> Exit {
 fn describe(args: &Args) -> Result<(), Stop> {
     let kernel = Kernel::open(&args.kernel, &args.module)?;
     let release = kernel.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
-    let mut out = format!("{}{}", bold(&clean(&kernel.name)), clean(&release));
-    match kernel.image.form() {
+    let name = bold(&clean(&kernel.name));
+    let form = match kernel.image.form() {
         Form::Btf => {
             let loaded = kernel.load(&[])?;
             let target = loaded.target()?;
@@ -57,18 +57,17 @@ fn describe(args: &Args) -> Result<(), Stop> {
                 Endian::Big => "big",
             };
             let pointer = target.image.pointer_size();
-            out +=
-                &format!(": BTF, {types}, {bytes}, {endian}-endian, pointers of {pointer} bytes");
+            format!("BTF, {types}, {bytes}, {endian}-endian, pointers of {pointer} bytes")
         }
-        Form::Dwarf => out += ": DWARF, from which BTF is made for what is asked for",
-        Form::Tracefs => {
-            out += ": descriptions of tracepoint records, which have no types of the kernel"
-        }
-    }
-    if !kernel.modules.is_empty() {
-        out += &format!("; {}", plural(kernel.modules.len(), "module"));
-    }
-    out += "\nfor the few of them that objects need: --for prog.o -o min.btf\n";
+        Form::Dwarf => "DWARF, from which BTF is made for what is asked for".into(),
+        Form::Tracefs => "descriptions of tracepoint records, which hold no types".into(),
+    };
+    let modules = match kernel.modules.len() {
+        0 => String::new(),
+        count => format!("; {}", plural(count, "module")),
+    };
+    let help = "for the few of them that objects need: --for prog.o -o min.btf";
+    let out = format!("{name}{}: {form}{modules}\n{help}\n", clean(&release));
     print_text(&out)?;
     Ok(())
 }

@@ -93,7 +93,9 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     report.tell(Row::of_plan(&plan));
     let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|mut error| {
         if let ApplyError::Missing(unresolved) = &mut error {
-            unresolved.iter_mut().for_each(|one| one.missing.suggest(&target));
+            for one in &mut *unresolved {
+                one.missing.suggest(&target);
+            }
             report.tell(Row::of_failure(&plan, unresolved));
         }
         report.refused(args, error_without_access(&error));

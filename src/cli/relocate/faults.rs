@@ -14,6 +14,7 @@ use crate::source::{FileId, Span};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 /// How many diagnostics are shown; who has more has another kernel than he thinks.
 const MAX_SHOWN: usize = 20;
@@ -251,7 +252,7 @@ fn root(path: &str) -> &str {
     path.split(['.', '[', ':']).next().unwrap_or(path)
 }
 
-/// What became of the kernel's types of that name: `tried struct sock (type 123, 760 bytes): has `__sk_common`, but then …`.
+/// What became of each type of the kernel that has the name.
 fn candidates(missing: &Missing) -> Vec<String> {
     let only = missing.tried.len() == 1;
     let told = |tried: &Tried| {
@@ -261,11 +262,11 @@ fn candidates(missing: &Missing) -> Vec<String> {
             size.map_or_else(String::new, |size| format!(", {}", plural(size as usize, "byte")));
         let mut note = format!("tried {name} (type {id}{module}{size})");
         if !matched.is_empty() {
-            note += &format!(", which has `{matched}`");
+            let _ = write!(note, ", which has `{matched}`");
         }
         // Of a single candidate the label says why.
         if !only || *why != missing.why {
-            note += &format!(": {why}");
+            let _ = write!(note, ": {why}");
         }
         note
     };
