@@ -199,7 +199,8 @@ fn the_json_of_relocate_is_what_the_documentation_says() {
             .values()
             .map(|count| count.as_u64().expect("it is a number"))
             .sum();
-        assert_eq!(total as usize, document["accesses"].as_array().expect("it is a list").len());
+        let records = document["accesses"].as_array().expect("it is a list").len();
+        assert_eq!(usize::try_from(total), Ok(records));
     }
     assert_eq!(
         [&fine["status"], &written["status"], &refused["status"]],
@@ -226,6 +227,26 @@ fn the_json_of_inspect_is_what_the_documentation_says() {
             assert!(!function["code"].as_array().expect("it is a list").is_empty());
         }
     }
+}
+
+#[test]
+fn the_few_types_that_objects_need_give_the_kernels_answers() {
+    let dir = folder();
+    let args = ["btf", kernel(OLD), "--for", "clang.o", "runqlat.o", "-o", "min.btf"];
+    let made = ubpfc(&dir, &args);
+    assert_eq!(status(&made), 0, "{}", text(&made.stderr));
+    let size = fs::metadata(dir.path().join("min.btf")).expect("it was written").len();
+    assert!(size < 2000, "{size} bytes");
+    for object in ["clang.o", "runqlat.o"] {
+        let values = |types: &str| {
+            let document = json(&dir, &["relocate", object, "-k", types, "--json"], 0);
+            let accesses = document["accesses"].as_array().expect("it is a list").clone();
+            accesses.iter().map(|access| access["value"].clone()).collect::<Vec<Value>>()
+        };
+        assert_eq!(values(kernel(OLD)), values("min.btf"));
+    }
+    let shown = text(&ubpfc(&dir, &["btf", "min.btf"]).stdout);
+    assert!(shown.contains("BTF, ") && shown.contains("--for"), "{shown}");
 }
 
 #[test]
