@@ -99,3 +99,81 @@ pub(super) fn comparison(insn: Insn, dst: Option<u64>, src: Option<u64>) -> Opti
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gives(code: u8, off: i16, imm: i32, dst: u64, src: u64) -> Option<u64> {
+        let insn = Insn { code, dst: 1, src: 2, off, imm };
+        arithmetic(insn, Some(dst), Some(src), Endian::Little)
+    }
+
+    #[test]
+    fn arithmetic_is_that_of_the_instruction_set() {
+        use op::{ADD, ALU, ALU64, AND, ARSH, DIV, LSH, MOD, MOV, NEG, RSH, SUB, X};
+        const LOW: u64 = 0xffff_ffff;
+        for (code, off, imm, dst, src, expected) in [
+            (ALU64 | MOV, 0, -1, 0, 0, u64::MAX),
+            (ALU | MOV, 0, -1, 0, 0, LOW),
+            (ALU64 | MOV | X, 8, 0, 0, 0x1280, 0xffff_ffff_ffff_ff80),
+            (ALU | MOV | X, 16, 0, 0, 0x8000, 0xffff_8000),
+            (ALU64 | MOV | X, 32, 0, 0, 0x8000_0000, 0xffff_ffff_8000_0000),
+            (ALU64 | ADD, 0, 1, u64::MAX, 0, 0),
+            (ALU | ADD, 0, 1, LOW, 0, 0),
+            (ALU64 | SUB | X, 0, 0, 1, 2, u64::MAX),
+            (ALU64 | AND, 0, -2, u64::MAX, 0, u64::MAX - 1),
+            (ALU64 | LSH | X, 0, 0, 1, 65, 2),
+            (ALU | LSH | X, 0, 0, 1, 33, 2),
+            (ALU | RSH, 0, 4, u64::MAX, 0, 0x0fff_ffff),
+            (ALU | ARSH, 0, 4, 0x8000_0000, 0, 0xf800_0000),
+            (ALU64 | ARSH, 0, 63, 1 << 63, 0, u64::MAX),
+            (ALU64 | NEG, 0, 0, 1, 0, u64::MAX),
+            (ALU | NEG, 0, 0, 1, 0, LOW),
+            // Nothing is divided by zero, and no quotient is too large.
+            (ALU64 | DIV | X, 0, 0, 7, 0, 0),
+            (ALU64 | MOD | X, 0, 0, 7, 0, 7),
+            (ALU | MOD | X, 0, 0, 7 << 32 | 7, 1 << 32, 7),
+            (ALU64 | DIV, 1, -2, 7, 0, (-3_i64).cast_unsigned()),
+            (ALU64 | MOD, 1, -2, (-7_i64).cast_unsigned(), 0, u64::MAX),
+            (ALU64 | DIV | X, 1, 0, 7, 0, 0),
+            (ALU64 | DIV, 1, -1, 1 << 63, 0, 1 << 63),
+            (ALU | DIV, 1, -1, 1 << 31, 0, 1 << 31),
+            (ALU | MOD, 1, -1, 1 << 31, 0, 0),
+        ] {
+            assert_eq!(gives(code, off, imm, dst, src), Some(expected), "{code:#x} {off} {imm}");
+        }
+        assert_eq!(gives(ALU64 | ADD, 1, 1, 1, 0), None, "it has no meaning");
+        assert_eq!(gives(ALU64 | MOV | X, 1, 0, 0, 1), None, "an address is cast");
+    }
+
+    #[test]
+    fn swaps_depend_on_the_byte_order_of_the_target() {
+        let swap = |code, imm, endian| {
+            let insn = Insn { code: code | op::END, imm, ..Insn::default() };
+            arithmetic(insn, Some(0x1122_3344_5566_7788), None, endian)
+        };
+        use Endian::{Big, Little};
+        assert_eq!(swap(op::ALU | op::TO_BE, 16, Little), Some(0x8877));
+        assert_eq!(swap(op::ALU | op::TO_BE, 16, Big), Some(0x7788));
+        assert_eq!(swap(op::ALU | op::TO_LE, 32, Little), Some(0x5566_7788));
+        assert_eq!(swap(op::ALU | op::TO_LE, 32, Big), Some(0x8877_6655));
+        assert_eq!(swap(op::ALU64, 64, Big), Some(0x8877_6655_4433_2211));
+        assert_eq!(swap(op::ALU64, 8, Big), None);
+    }
+
+    #[test]
+    fn comparisons_look_at_as_many_bits_as_they_name() {
+        let taken = |code, imm, dst| comparison(Insn { code, imm, ..Insn::default() }, dst, None);
+        let minus = Some(u64::MAX);
+        assert_eq!(taken(op::JMP | op::JGT, 0, minus), Some(true));
+        assert_eq!(taken(op::JMP | op::JSGT, 0, minus), Some(false));
+        assert_eq!(taken(op::JMP | op::JEQ, -1, Some(0xffff_ffff)), Some(false));
+        assert_eq!(taken(op::JMP32 | op::JEQ, -1, Some(0xffff_ffff)), Some(true));
+        assert_eq!(taken(op::JMP32 | op::JSLT, 0, Some(0x8000_0000)), Some(true));
+        assert_eq!(taken(op::JMP | op::JSLT, 0, Some(0x8000_0000)), Some(false));
+        assert_eq!(taken(op::JMP | op::JSET, 6, Some(9)), Some(false));
+        assert_eq!(taken(op::JMP | op::JCOND, 0, Some(0)), None);
+        assert_eq!(taken(op::JMP | op::JEQ, 0, None), None);
+    }
+}

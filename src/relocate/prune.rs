@@ -216,7 +216,9 @@ fn effect(insn: Insn) -> (u16, u16) {
         op::LD => (register(6) | src, 0),
         op::LDX => (src, dst),
         op::ST => (dst, 0),
-        op::STX => (dst | src | register(0), 0),
+        // An atomic exchange compares with r0.
+        op::STX if insn.code & op::MODE_MASK == op::ATOMIC => (dst | src | register(0), 0),
+        op::STX => (dst | src, 0),
         op::JMP if insn.code == op::JMP | op::CALL => (0b11_1110, 0b11_1111),
         op::JMP if insn.code == op::JMP | op::EXIT => (register(0), 0),
         op::JMP if insn.code & op::OP_MASK == op::CALL => (u16::MAX, 0),

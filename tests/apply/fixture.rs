@@ -54,7 +54,8 @@ pub(crate) fn load_context(dst: u8, off: i16) -> Insn {
 }
 
 pub(crate) fn wide(dst: u8, value: u64) -> [Insn; 2] {
-    let [low, high] = [value, value >> 32].map(|half| (half as u32).cast_signed());
+    let [low, high] =
+        [value, value >> 32].map(|half| u32::try_from(half & 0xffff_ffff).unwrap().cast_signed());
     [insn(LDIMM64, dst, 0, 0, low), insn(0, 0, 0, 0, high)]
 }
 
@@ -131,18 +132,28 @@ pub(crate) fn missing() -> Edit {
     Edit::Missing(Missing::because("no f"))
 }
 
-/// Carries out edits of functions' slots.
+/// Carries out edits of functions' slots, which gives the same code in both byte orders.
 pub(crate) fn edited(
     functions: &[Function],
     edits: &[(&str, usize, Edit)],
     policy: Policy,
 ) -> Result<Applied, ApplyError> {
-    let bytes = object(functions, Endian::Little);
-    let object = Object::parse(&bytes).unwrap();
-    let fixup =
-        |(name, slot, edit): &(&str, usize, Edit)| fixup(&object, name, *slot, edit.clone());
-    let plan = Plan { fixups: edits.iter().map(fixup).collect(), ..Plan::default() };
-    apply(&bytes, &object, &plan, policy)
+    let [little, big] = [Endian::Little, Endian::Big].map(|endian| {
+        let bytes = object(functions, endian);
+        let object = Object::parse(&bytes).unwrap();
+        let fixup =
+            |(name, slot, edit): &(&str, usize, Edit)| fixup(&object, name, *slot, edit.clone());
+        let plan = Plan { fixups: edits.iter().map(fixup).collect(), ..Plan::default() };
+        apply(&bytes, &object, &plan, policy)
+    });
+    assert_eq!(little.is_ok(), big.is_ok());
+    if let (Ok(little), Ok(big)) = (&little, &big) {
+        for function in functions {
+            let [little, big] = [little, big].map(|it| code_of(&it.bytes, function.name));
+            assert_eq!(little, big);
+        }
+    }
+    little
 }
 
 /// The code of a function.
