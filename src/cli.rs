@@ -9,8 +9,13 @@
     reason = "this module is the face of the program"
 )]
 
+mod btf;
 mod build;
 mod files;
+mod inspect;
+mod messages;
+mod relocate;
+mod text;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +38,12 @@ struct Cli {
 enum Command {
     /// Compile a script into an object (what `ubpfc FILE.ub` does as well).
     Build(build::Args),
+    /// Show what is in an object: programs, maps, questions to the kernel, instructions.
+    Inspect(inspect::Args),
+    /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
+    Btf(btf::Args),
+    /// Answer an object's questions for one kernel, or say what that kernel has not.
+    Relocate(relocate::Args),
 }
 
 /// How the process ends.
@@ -41,6 +52,7 @@ enum Exit {
     Done = 0,
     Input = 1,
     Usage = 2,
+    Kernel = 3,
     Bug = 101,
 }
 
@@ -49,18 +61,17 @@ pub fn main() -> ! {
     std::panic::set_hook(Box::new(|info| {
         eprintln!("ubpfc: internal error: {info}");
         eprintln!(
-            "This is a bug in ubpfc, not in your script. Please report it with the script that shows it."
+            "This is a bug in ubpfc, not in your input. Please report it with the script or object that shows it."
         );
         std::process::exit(Exit::Bug as i32);
     }));
     let cli = Cli::parse();
-    let args = match cli.command {
-        Some(Command::Build(args)) => args,
-        None => cli.build,
+    let exit = match cli.command {
+        Some(Command::Build(args)) => build::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Btf(args)) => btf::run(&args),
+        Some(Command::Relocate(args)) => relocate::run(&args),
+        None => build::run(&cli.build),
     };
-    let exit = build::run(&args).unwrap_or_else(|error| {
-        eprintln!("ubpfc: {error:#}");
-        Exit::Usage
-    });
     std::process::exit(exit as i32)
 }

@@ -6,6 +6,7 @@
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
 pub mod apply;
+mod asked;
 mod candidates;
 mod compat;
 mod constant;
@@ -26,6 +27,7 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
+pub use reason::spell;
 
 use crate::btf::BtfError;
 use crate::isa::code::Insn;
@@ -79,6 +81,8 @@ pub enum Edit {
 /// Why a record has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Missing {
+    /// What it is that lacks.
+    pub cause: Cause,
     /// In words: `struct task_struct has no member "prio2"`.
     pub why: String,
     /// Every candidate that was tried; none if the target has no type of that name.
@@ -90,10 +94,27 @@ pub struct Missing {
     pub root: Option<(u32, String)>,
 }
 
+/// What lacks where there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The target has no type of that name.
+    NoType,
+    /// It has no such member on the way.
+    NoField,
+    /// Its enum has no such enumerator.
+    NoEnumerator,
+    /// What has that name is of another type.
+    OtherType,
+    /// It is there, and the instruction cannot take it.
+    Unfit,
+}
+
 impl Missing {
     /// A reason that needs no more than words.
     pub fn because(why: impl Into<String>) -> Missing {
-        Missing { why: why.into(), tried: Vec::new(), near: Vec::new(), root: None }
+        let (cause, why) = (Cause::Unfit, why.into());
+        Missing { cause, why, tried: Vec::new(), near: Vec::new(), root: None }
     }
 
     /// Adds names of types that are near to one that the target has not. It looks at every type of the target, so it is for what is told in the end.
@@ -193,7 +214,7 @@ pub struct Place {
     pub line: u32,
     /// From 1, in bytes; 0 where it is not known.
     pub col: u32,
-    /// The line's text.
+    /// The line's text, as far as the object has it, with the blanks before it.
     pub text: String,
 }
 
@@ -275,12 +296,34 @@ pub fn wanted<'o>(object: &Object<'o>) -> Result<Vec<(u32, &'o str)>, RelocateEr
     plan::wanted(object)
 }
 
+/// A question of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The program or function.
+    pub function: String,
+    /// The name of its section.
+    pub section: String,
+    /// The slot in the function.
+    pub insn: usize,
+    /// The source line, where the object says it.
+    pub at: Option<Place>,
+    /// What is asked.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: CoreKind,
+    /// The local type: `struct task_struct___user`.
+    pub root: String,
+    /// The path in it: `struct task_struct___user.pid`. Of a record that is broken, what is wrong with it.
+    pub local: String,
+}
+
+/// What an object asks whatever kernel it is relocated to: its records in the order of the file.
+pub fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
+    asked::asked(object)
+}
+
 /// The types of a kernel that the objects' records are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
 /// for that of a kernel which has none. Equal input gives equal bytes.
-pub fn minimal(
-    objects: &[&Object<'_>],
-    target: &crate::kernel::Target<'_>,
-) -> Result<Vec<u8>, RelocateError> {
+pub fn minimal(objects: &[&Object<'_>], target: &Target<'_>) -> Result<Vec<u8>, RelocateError> {
     minimal::minimal(objects, target)
 }
 

@@ -73,6 +73,8 @@ pub struct SourceFile {
     /// Where it came from.
     pub origin: Origin,
     line_starts: Vec<u32>,
+    /// The numbers of the lines, ascending, where only some of the file's lines are in the text.
+    excerpt: Option<Vec<u32>>,
 }
 
 /// A place in a file as people and editors count it.
@@ -114,8 +116,30 @@ impl Sources {
             .chain(text.match_indices('\n').map(|(i, _)| i + 1))
             .map(|i| u32::try_from(i).expect("source files are far smaller than 4 GiB"))
             .collect();
+        self.push(SourceFile { name: name.into(), text, origin, line_starts, excerpt: None })
+    }
+
+    /// Adds a file of which only some lines are known, by ascending number; none of a file that is no text, which diagnostics name and show nothing of. Lines have no line ends.
+    pub fn add_excerpt(&mut self, name: impl Into<String>, lines: &[(u32, &str)]) -> FileId {
+        let (mut text, mut line_starts) = (String::new(), Vec::new());
+        for (_, line) in lines {
+            line_starts.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            text.push_str(line);
+            text.push('\n');
+        }
+        let excerpt = Some(lines.iter().map(|(number, _)| *number).collect());
+        self.push(SourceFile {
+            name: name.into(),
+            text,
+            origin: Origin::User,
+            line_starts,
+            excerpt,
+        })
+    }
+
+    fn push(&mut self, file: SourceFile) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).expect("far fewer than 2^32 files"));
-        self.files.push(SourceFile { name: name.into(), text, origin, line_starts });
+        self.files.push(file);
         id
     }
 
@@ -141,16 +165,33 @@ impl Sources {
 }
 
 impl SourceFile {
-    /// Line and column of a byte offset.
+    /// Line and column of a byte offset; both 0 in a file that is no text.
     pub fn line_col(&self, offset: u32) -> LineCol {
-        let line = self.line_starts.partition_point(|s| *s <= offset);
-        let start = self.line_starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
-        LineCol { line: u32::try_from(line).unwrap_or(u32::MAX), col: offset - start + 1 }
+        let Some(index) = self.line_index(offset) else { return LineCol { line: 0, col: 0 } };
+        let start = self.line_starts.get(index).copied().unwrap_or(0);
+        LineCol { line: self.line_number(index), col: offset - start + 1 }
+    }
+
+    /// The line of a byte offset, counted from 0 in the text.
+    pub fn line_index(&self, offset: u32) -> Option<usize> {
+        self.line_starts.partition_point(|s| *s <= offset).checked_sub(1)
+    }
+
+    /// The number, from 1, of a line that is counted from 0 in the text.
+    pub fn line_number(&self, index: usize) -> u32 {
+        match &self.excerpt {
+            Some(numbers) => numbers.get(index).copied().unwrap_or(0),
+            None => u32::try_from(index + 1).unwrap_or(u32::MAX),
+        }
     }
 
     /// The text of a line, from 1, without its line end; empty past the last one.
     pub fn line(&self, line: u32) -> &str {
-        let bytes = self.line_bytes((line as usize).saturating_sub(1));
+        let index = match &self.excerpt {
+            Some(numbers) => numbers.binary_search(&line).ok(),
+            None => (line as usize).checked_sub(1),
+        };
+        let bytes = index.and_then(|index| self.line_bytes(index));
         bytes.map_or("", |b| self.text[b].trim_end_matches(['\n', '\r']))
     }
 

@@ -2,14 +2,14 @@
 
 use super::Exit;
 use super::files::{FileImporter, read_script, same_file, write_product, write_stdout};
-use crate::diag;
+use super::messages::{FormatArg, Stop};
 use crate::driver::{self, Emit, Options, Summary};
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
 use crate::target::{Cpu, Endian, Target};
-use anyhow::{Result, bail};
+use anyhow::{anyhow, bail};
 use clap::ValueEnum;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `build`.
@@ -75,16 +75,6 @@ enum CpuArg {
     V4,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatArg {
-    /// With the source lines
-    Human,
-    /// A line each
-    Short,
-    /// A JSON object a line
-    Json,
-}
-
 impl Args {
     fn options(&self) -> Options {
         Options {
@@ -113,19 +103,8 @@ impl Args {
         }
     }
 
-    fn format(&self) -> diag::Format {
-        match self.message_format {
-            FormatArg::Human => {
-                let choice = anstream::AutoStream::choice(&std::io::stderr());
-                diag::Format::Human { colour: choice != anstream::ColorChoice::Never }
-            }
-            FormatArg::Short => diag::Format::Short,
-            FormatArg::Json => diag::Format::Json,
-        }
-    }
-
     /// Where the product goes; `None` is standard output.
-    fn destination(&self, script: &Path, options: Options) -> Result<Option<PathBuf>> {
+    fn destination(&self, script: &Path, options: Options) -> anyhow::Result<Option<PathBuf>> {
         match &self.output {
             Some(path) if path == Path::new("-") => Ok(None),
             Some(path) => Ok(Some(path.clone())),
@@ -139,25 +118,25 @@ impl Args {
 }
 
 /// Compiles one script.
-pub(super) fn run(args: &Args) -> Result<Exit> {
+pub(super) fn run(args: &Args) -> Exit {
+    build(args).unwrap_or_else(|stop| stop.say(args.message_format))
+}
+
+fn build(args: &Args) -> Result<Exit, Stop> {
     let Some(script) = &args.script else {
-        bail!("name a script, such as `ubpfc examples/runqlat.ub -o runqlat.o`")
+        return Err(
+            anyhow!("name a script, such as `ubpfc examples/runqlat.ub -o runqlat.o`").into()
+        );
     };
     let options = args.options();
     let destination = args.destination(script, options)?;
     if destination.is_none() && options.emit == Emit::Obj && std::io::stdout().is_terminal() {
-        bail!("an object is not for a terminal; write it to a file with `-o FILE`");
+        Err(anyhow!("an object is not for a terminal; write it to a file with `-o FILE`"))?;
     }
     if destination.as_ref().is_some_and(|d| same_file(d, script)) {
-        bail!("`-o {}` is the script itself", script.display());
+        Err(anyhow!("`-o {}` is the script itself", script.display()))?;
     }
-    let text = match read_script(script) {
-        Ok(text) => text,
-        Err((exit, why)) => {
-            eprintln!("ubpfc: {why}");
-            return Ok(exit);
-        }
-    };
+    let text = read_script(script)?;
 
     let mut sources = Sources::new();
     let name =
@@ -165,8 +144,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
     let root = sources.add(name, text, Origin::User);
     let mut importer = FileImporter { folders: args.import.clone(), library: Library };
     let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
-    // Diagnostics that nobody reads are no reason to fail.
-    let _ = std::io::stderr().write_all(diag::render(&sources, &diags, args.format()).as_bytes());
+    args.message_format.report(&sources, &diags);
 
     let Some(output) = output else { return Ok(Exit::Input) };
     match &destination {

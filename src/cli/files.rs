@@ -9,32 +9,51 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a script's text cannot be had: the status to exit with, and what to say.
+/// Why a file cannot be had: the status to exit with, and what to say.
 pub(super) type Unreadable = (Exit, String);
+
+/// The largest object that is read, in bytes.
+const MAX_OBJECT_BYTES: usize = 64 << 20;
 
 /// The text of a script; `-` is standard input.
 pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
-    let named = |e: std::io::Error| (Exit::Usage, format!("cannot read {}: {e}", path.display()));
-    if path == Path::new("-") {
-        return text(std::io::stdin(), "standard input");
-    }
-    let file = File::open(path).map_err(named)?;
-    if file.metadata().map_err(named)?.is_dir() {
-        return Err((Exit::Usage, format!("{} is a folder; name a script", path.display())));
-    }
-    text(file, &path.display().to_string())
+    let name = shown(path);
+    text(read(path, MAX_FILE_BYTES, "a script")?, &name)
 }
 
-fn text(reader: impl Read, name: &str) -> Result<String, Unreadable> {
+/// The bytes of an object; `-` is standard input.
+pub(super) fn read_object(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    read(path, MAX_OBJECT_BYTES, "an object")
+}
+
+/// What to call a file that is read.
+pub(super) fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
+
+/// The bytes of a file that is not larger than `limit`.
+fn read(path: &Path, limit: usize, wanted: &str) -> Result<Vec<u8>, Unreadable> {
+    let name = shown(path);
+    let unreadable = |e: std::io::Error| (Exit::Usage, format!("cannot read {name}: {e}"));
     let mut bytes = Vec::new();
-    let limit = MAX_FILE_BYTES as u64 + 1;
-    reader
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|e| (Exit::Usage, format!("cannot read {name}: {e}")))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err((Exit::Input, format!("{name} is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    let mut read_from =
+        |reader: &mut dyn Read| reader.take(limit as u64 + 1).read_to_end(&mut bytes);
+    if path == Path::new("-") {
+        read_from(&mut std::io::stdin()).map_err(unreadable)?;
+    } else {
+        let mut file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err((Exit::Usage, format!("{name} is a folder; name {wanted}")));
+        }
+        read_from(&mut file).map_err(unreadable)?;
     }
+    if bytes.len() > limit {
+        return Err((Exit::Input, format!("{name} is larger than {} MiB", limit >> 20)));
+    }
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>, name: &str) -> Result<String, Unreadable> {
     String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
         let line = String::from_utf8_lossy(&e.as_bytes()[..valid]).lines().count().max(1);
@@ -116,9 +135,30 @@ pub(super) fn write_product(path: &Path, bytes: &[u8]) -> Result<()> {
     written.with_context(failed)
 }
 
-/// Writes to standard output. A reader that has gone away is no error.
+/// Writes to standard output.
 pub(super) fn write_stdout(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    write_all(std::io::stdout().lock(), bytes)
+}
+
+/// Writes text with ANSI sequences to standard output, which are taken out where they are not wanted.
+pub(super) fn print_text(text: &str) -> Result<()> {
+    write_all(anstream::AutoStream::auto(std::io::stdout().lock()), text.as_bytes())
+}
+
+/// Writes text with ANSI sequences to standard error. That nobody reads it is no reason to fail.
+pub(super) fn note(text: &str) {
+    let _ = anstream::AutoStream::auto(std::io::stderr().lock()).write_all(text.as_bytes());
+}
+
+/// Writes a JSON document to standard output.
+pub(super) fn print_json(document: &impl serde::Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(document)?;
+    text.push('\n');
+    write_stdout(text.as_bytes())
+}
+
+/// A reader that has gone away is no error.
+fn write_all(mut out: impl Write, bytes: &[u8]) -> Result<()> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),

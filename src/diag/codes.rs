@@ -132,11 +132,28 @@ codes! {
     E0507 "too many programs"
     E0520 "loop without a limit"
     E0521 "text without a small constant size"
+    // E06 relocation
+    E0601 "field that the kernel has not"
+    E0602 "type that the kernel has not"
+    E0603 "enumerator that the kernel has not"
+    E0604 "types of the kernel that disagree"
+    E0605 "field or type of another kind than the program takes it for"
+    E0606 "relocation record that is malformed"
+    E0607 "answer that does not fit its instruction"
+    E0608 "instruction that is not what its record says"
+    E0609 "object that cannot be read"
+    E0610 "object for machines of another kind"
+    E0611 "object that cannot be written anew"
+    // E07 kernel types
+    E0701 "kernel file that cannot be read"
+    E0702 "file without a kernel's types"
+    E0703 "kernel types that are broken"
     // W1 warnings
     W1001 "comparison of different signs"
     W1002 "construct that needs the runner"
     W1003 "never used"
     W1004 "never reached"
+    W1005 "kernel module that cannot be read"
 }
 
 impl Code {

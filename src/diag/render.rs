@@ -50,7 +50,8 @@ fn short(out: &mut String, sources: &Sources, d: &Diagnostic) {
     let severity = severity_name(d.severity);
     let label = if d.label.is_empty() { String::new() } else { format!(" ({})", d.label) };
     let message = &d.message;
-    out.extend([format!("{name}:{}:{}: {severity}[{code}]: {message}{label}\n", at.line, at.col)]);
+    let at = if at.line == 0 { String::new() } else { format!(":{}:{}", at.line, at.col) };
+    out.extend([format!("{name}{at}: {severity}[{code}]: {message}{label}\n")]);
 }
 
 /// Lines longer than this are cut around the culprit, so that a 10 MB line does not become a 10 MB message.
@@ -68,7 +69,9 @@ fn human(out: &mut String, sources: &Sources, d: &Diagnostic, colour: bool) {
     };
     let mut notes = d.notes.clone();
     let mut labels = Vec::new();
-    if long(d.span) {
+    if sources.line_col(d.span).line == 0 {
+        notes.splice(0..0, (!d.label.is_empty()).then(|| d.label.clone()));
+    } else if long(d.span) {
         let at = sources.line_col(d.span);
         notes.insert(0, format!("at {}:{}:{}", sources.file(d.span.file).name, at.line, at.col));
         if !d.label.is_empty() {
@@ -114,7 +117,11 @@ impl<'a> files::Files<'a> for Files<'a> {
 
     fn line_index(&'a self, id: FileId, byte: usize) -> Result<usize, files::Error> {
         let offset = u32::try_from(byte).unwrap_or(u32::MAX);
-        Ok(self.0.file(id).line_col(offset).line as usize - 1)
+        self.0.file(id).line_index(offset).ok_or(files::Error::FileMissing)
+    }
+
+    fn line_number(&'a self, id: FileId, index: usize) -> Result<usize, files::Error> {
+        Ok(self.0.file(id).line_number(index) as usize)
     }
 
     fn line_range(&'a self, id: FileId, index: usize) -> Result<Range<usize>, files::Error> {

@@ -171,29 +171,25 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
     let stops: BTreeSet<At> = missing.iter().map(|at| code.now(*at)).collect();
     let reach = Reach::of(&code, object, &stops)?;
     let mut accesses = Vec::new();
-    let mut unresolved = Vec::new();
     let mut poisoned = BTreeMap::new();
+    let unresolved = unresolved(&code, object, plan, &reach)?;
+    if !unresolved.is_empty() {
+        return Err(ApplyError::Missing(unresolved));
+    }
     for fixup in &plan.fixups {
         let mut access = fixup.access.clone();
-        if let Edit::Missing(missing) = &fixup.edit {
+        if let Edit::Missing(_) = &fixup.edit {
             let here = code.now(at(fixup));
             let section = code.sections.get(&fixup.section);
-            access.action = if !reach.runs(here) {
-                Action::Unreachable
-            } else if section.is_some_and(|section| is_optional(&section.name)) {
-                poisoned
-                    .insert(here, poison(section.map_or(1, |section| section.width(here.slot))));
+            access.action = if reach.runs(here) {
+                let width = section.map_or(1, |section| section.width(here.slot));
+                poisoned.insert(here, poison(width));
                 Action::Poisoned
             } else {
-                let missing = missing.clone();
-                unresolved.push(Unresolved { access: access.clone(), missing });
-                Action::Missing
+                Action::Unreachable
             };
         }
         accesses.push(access);
-    }
-    if !unresolved.is_empty() {
-        return Err(ApplyError::Missing(unresolved));
     }
     code.replace(&poisoned)?;
     let answers = plan.fixups.iter().map(|fixup| code.now(at(fixup))).collect();
@@ -206,6 +202,35 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
         sections.insert(*index, data);
     }
     Ok((Done { sections, code: Some(code) }, accesses))
+}
+
+/// Every question without an answer that can run where it must not. What comes after one of them counts as well, as if that one had an answer: who mends it wants to know of
+/// all that is left to mend.
+fn unresolved(
+    code: &Code,
+    object: &Object<'_>,
+    plan: &Plan,
+    reach: &Reach,
+) -> Result<Vec<Unresolved>, ApplyError> {
+    let missing = plan.fixups.iter().filter_map(|fixup| match &fixup.edit {
+        Edit::Missing(missing) => {
+            let at = code.now(At { section: fixup.section, slot: fixup.slot });
+            let section = code.sections.get(&fixup.section)?;
+            (!is_optional(&section.name)).then_some((at, fixup, missing))
+        }
+        Edit::Replace(_) => None,
+    });
+    let missing: Vec<_> = missing.collect();
+    if !missing.iter().any(|(at, ..)| reach.runs(*at)) {
+        return Ok(Vec::new());
+    }
+    let beyond = Reach::of(code, object, &BTreeSet::new())?;
+    let runs = missing.into_iter().filter(|(at, ..)| reach.runs(*at) || beyond.runs(*at));
+    let unresolved = runs.map(|(_, fixup, missing)| Unresolved {
+        access: fixup.access.clone(),
+        missing: missing.clone(),
+    });
+    Ok(unresolved.collect())
 }
 
 /// The section `.ubpf` of an object of our own: no question is left, functions have other lengths, and it says what for.

@@ -14,7 +14,7 @@ const MAX_NAMES: usize = 1 << 13;
 const MAX_NEAR: usize = 4;
 
 /// A type as C spells it: `struct task_struct *`, `unsigned int[4]`.
-pub(super) fn spell(types: &Btf<'_>, id: TypeId) -> String {
+pub fn spell(types: &Btf<'_>, id: TypeId) -> String {
     spell_within(types, id, MAX_DEPTH)
 }
 

@@ -148,7 +148,7 @@ impl<'r, 'o> Lines<'r, 'o> {
         if (line.insn_off as usize) < start {
             return None;
         }
-        let (file, text) = (line.file.to_owned(), line.text.trim().to_owned());
+        let (file, text) = (line.file.to_owned(), line.text.trim_end().to_owned());
         Some(Place { file, line: line.line, col: line.col, text })
     }
 }

@@ -7,8 +7,8 @@ use super::reason::{self, spell, spell_path};
 use super::record::Record;
 use super::spec::{Path, Spec};
 use super::value::Field;
-use super::{Access, Action, Missing, Tried};
-use crate::btf::{Btf, TypeId, essential};
+use super::{Access, Action, Cause, Missing, Tried};
+use crate::btf::{Btf, Type, TypeId, essential};
 use std::fmt::Write as _;
 
 /// How many candidates are listed.
@@ -123,7 +123,7 @@ pub(super) fn missing(
         let why = format!("the target has no {}", reason::wanted_name(types, root));
         let root = types.get(root).ok();
         let root = root.map(|ty| (root_kind(&ty), essential(ty.name()).to_owned()));
-        return Missing { root, ..Missing::because(why) };
+        return Missing { cause: Cause::NoType, root, ..Missing::because(why) };
     };
     // Of many copies of one type one is enough.
     let mut listed: Vec<Tried> = Vec::new();
@@ -137,6 +137,11 @@ pub(super) fn missing(
         }
     }
     let level = mismatch.level.as_ref();
+    let cause = match level.map(|(id, _)| first.types.get(*id)) {
+        None => Cause::OtherType,
+        Some(Ok(Type::Enum { .. })) => Cause::NoEnumerator,
+        Some(_) => Cause::NoField,
+    };
     let near = level.map(|(id, name)| reason::near(first.types, *id, name)).unwrap_or_default();
-    Missing { why: mismatch.why.clone(), tried: listed, near, root: None }
+    Missing { cause, why: mismatch.why.clone(), tried: listed, near, root: None }
 }

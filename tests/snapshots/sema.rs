@@ -36,6 +36,11 @@ fn errors() {
 const NO_FILE: &[Code] =
     &[Code::E0015, Code::E0105, Code::E0502, Code::E0503, Code::E0506, Code::E0507];
 
+/// Whether findings of a code are about objects and kernels, not about scripts; `tests/cli_relocate.rs` has them.
+fn not_of_scripts(code: Code) -> bool {
+    code.as_str().starts_with("E06") || code.as_str().starts_with("E07") || code == Code::W1005
+}
+
 #[test]
 fn every_code_has_an_example() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors");
@@ -46,7 +51,7 @@ fn every_code_has_an_example() {
         .collect();
     let missing: Vec<&str> = Code::ALL
         .iter()
-        .filter(|code| !NO_FILE.contains(code))
+        .filter(|code| !NO_FILE.contains(code) && !not_of_scripts(**code))
         .map(|code| code.as_str())
         .filter(|code| !files.iter().any(|f| f.starts_with(code)))
         .collect();

@@ -1,0 +1,67 @@
+//! `ubpfc inspect prog.o`: what is in an object, ours or another compiler's.
+
+mod code;
+mod human;
+mod report;
+
+use self::code::Code;
+use super::Exit;
+use super::files::{print_json, print_text, read_object, shown};
+use super::messages::{Findings, FormatArg, Stop};
+use crate::diag;
+use crate::object::read::Object;
+use crate::relocate::Place;
+use std::path::PathBuf;
+
+/// Arguments of `inspect`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The object, or `-` for standard input
+    #[arg(value_name = "FILE.o")]
+    object: PathBuf,
+    /// Print the instructions too, with source lines and what is filled in
+    #[arg(short, long)]
+    disassemble: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what is in an object.
+pub(super) fn run(args: &Args) -> Exit {
+    inspect(args).map_or_else(|stop| stop.say(FormatArg::Human), |()| Exit::Done)
+}
+
+fn inspect(args: &Args) -> Result<(), Stop> {
+    let bytes = read_object(&args.object)?;
+    let name = shown(&args.object);
+    let object = parse_object(&name, &bytes)?;
+    let report = report::report(name.clone(), &object, args.disassemble);
+    let report = report.map_err(|error| unreadable(&name, &error))?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print_text(&human::text(&report))?;
+    }
+    Ok(())
+}
+
+/// The object in a file.
+pub(super) fn parse_object<'a>(name: &str, bytes: &'a [u8]) -> Result<Object<'a>, Stop> {
+    Object::parse(bytes).map_err(|error| unreadable(name, &error))
+}
+
+fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Stop {
+    Stop::new(Exit::Input, Findings::about(name, diag::Code::E0609, format!("{name}: {error}")))
+}
+
+/// The source line of an instruction, if the object says it.
+pub(super) fn line_at(object: &Object<'_>, function: &str, insn: usize) -> Option<Place> {
+    let types = object.types().ok()??;
+    let ext = object.ext(&types).ok()??;
+    let functions = object.functions().ok()?;
+    let function = functions.iter().find(|found| found.symbol.name == function)?;
+    let code = Code::new(object, Some(&types), &functions, &[]);
+    let section = code.section(function.section, Some(&ext)).ok()?;
+    section.line_at(function, function.symbol.offset.checked_add(insn as u64 * 8)?)
+}

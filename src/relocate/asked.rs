@@ -1,0 +1,31 @@
+//! What an object asks, before there is a kernel to ask.
+
+use super::reason::spell;
+use super::record::{self, Record, Records};
+use super::spec::Spec;
+use super::{Asked, Policy, RelocateError, report};
+use crate::btf::Btf;
+use crate::object::read::Object;
+
+/// See [`super::asked`].
+pub(super) fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
+    let Some(Records { types, list }) = record::records(object)? else { return Ok(Vec::new()) };
+    Ok(list.iter().map(|record| question(&types, record)).collect())
+}
+
+fn question(types: &Btf<'_>, record: &Record<'_>) -> Asked {
+    let root = record.core.root;
+    let local = match Spec::parse(types, &record.core, Policy::default()) {
+        Ok(spec) => report::local(types, root, &spec),
+        Err(fail) => format!("{} (broken: {})", spell(types, root), fail.why()),
+    };
+    Asked {
+        function: record.function.to_owned(),
+        section: record.section_name.to_owned(),
+        insn: record.insn,
+        at: record.at.clone(),
+        kind: record.core.kind,
+        root: spell(types, root),
+        local,
+    }
+}
