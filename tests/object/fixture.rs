@@ -252,7 +252,18 @@ pub(crate) fn script() -> Script {
     let bytes = [*b"12345678", 5_u64.to_le_bytes()].concat();
     let min_us = RodataVar { name: "min_us".into(), ty: Ty::U64, offset: 8, size: 8 };
     let rodata = Rodata { bytes, vars: vec![min_us] };
-    Script { hir, code: Code { programs, others: Vec::new(), callbacks, accesses, args: Args::default(), rodata }, sources }
+    Script {
+        hir,
+        code: Code {
+            programs,
+            others: Vec::new(),
+            callbacks,
+            accesses,
+            args: Args::default(),
+            rodata,
+        },
+        sources,
+    }
 }
 
 /// Direct loads, questions of every kind, and a record in the ring buffer.
@@ -319,7 +330,7 @@ fn first(
 }
 
 /// A parameter, and a function that a helper calls back.
-fn second(accesses: &mut Accesses, Args, file: FileId, start: MapId) -> Function {
+fn second(accesses: &mut Accesses, file: FileId, start: MapId) -> Function {
     let tgid = field(accesses, "task_struct", &["tgid"], LocalTy::Int(IntTy::S32));
     let mut asm = Asm::new("sched_switch_2", span(file, "@hits"));
     asm.insn(LDX | MEM | DW, 7, 1, 16, 0);
