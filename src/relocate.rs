@@ -5,8 +5,13 @@
 //! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
+mod plan;
+mod record;
+
 use crate::isa::code::Insn;
+use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
+use crate::object::read::Object;
 use serde::Serialize;
 
 /// Whose rules count where libbpf's are not the best.
@@ -106,6 +111,8 @@ pub struct Access {
     pub bit_offset: Option<u32>,
     /// Of a field: in bytes; of a bitfield its load unit.
     pub size: Option<u32>,
+    /// The same of the local type: where it differs, code that reads with a constant size reads wrongly.
+    pub local_size: Option<u32>,
     /// Of a bitfield: its width in bits.
     pub bits: Option<u8>,
     /// Of a field: whether it is signed.
@@ -155,6 +162,25 @@ fn kind_name<S: serde::Serializer>(kind: &CoreKind, to: S) -> Result<S::Ok, S::E
 /// Why an object cannot be relocated at all, whatever the code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelocateError {
+    /// The object cannot be read.
+    #[error("{0}")]
+    Object(String),
+    /// The object and the kernel are of different byte orders.
+    #[error("the object is {object}-endian, the kernel is {target}-endian")]
+    ByteOrder {
+        /// Of the object.
+        object: &'static str,
+        /// Of the kernel.
+        target: &'static str,
+    },
+    /// The path of a record, or a type on its way, is too deep, or a bitfield cannot be loaded (libbpf: `E2BIG`).
+    #[error("{place}: {why}")]
+    TooBig {
+        /// The record.
+        place: String,
+        /// What is too big.
+        why: String,
+    },
     /// A record is malformed, or asks for what cannot be (libbpf: `EINVAL`).
     #[error("{place}: {why}")]
     Record {
@@ -195,4 +221,19 @@ pub enum RelocateError {
         /// The answer.
         value: u64,
     },
+}
+
+/// What an object asks a kernel for: the kind of the type (a number of [`crate::btf::kind`], `ENUM64` as `ENUM`) and its name without its flavor, each once, sorted.
+/// A kernel's types need to hold every type of these, and all that they are made of.
+pub fn wanted<'o>(object: &Object<'o>) -> Result<Vec<(u32, &'o str)>, RelocateError> {
+    plan::wanted(object)
+}
+
+/// Answers every CO-RE record of an object from a kernel's types.
+pub fn plan(
+    object: &Object<'_>,
+    target: &Target<'_>,
+    policy: Policy,
+) -> Result<Plan, RelocateError> {
+    plan::plan(object, target, policy)
 }
