@@ -3,6 +3,22 @@
 //! Every source answers with BTF: the bytes of the file itself, or BTF that is made of its DWARF for the names that are asked for. What reads types afterwards knows one form. Sources hold no policy:
 //! they say what is there. No length, offset or index in a file is trusted.
 
+mod elf;
+mod file;
+mod image;
+mod load;
+mod open;
+mod places;
+mod release;
+mod section;
+mod tracefs;
+mod unpack;
+
+pub use file::FileBytes;
+pub use load::Wanted;
+pub use places::Places;
+pub use section::BtfSource;
+
 use crate::btf::{Btf, BtfError};
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -36,6 +52,8 @@ pub struct SourceTypes<'a> {
     pub btf: Cow<'a, [u8]>,
     /// Whether its types and strings go on where those of the kernel image end.
     pub split: bool,
+    /// If they go on where those of this BTF end instead: just enough of an image to tell which of its types are meant (`.BTF.base`).
+    pub base: Option<&'a [u8]>,
     /// The size of a pointer in bytes, where the file says it.
     pub pointer_size: Option<u32>,
 }
@@ -82,13 +100,17 @@ pub enum KernelError {
     },
 }
 
-/// Types of a kernel that have been asked for, as bytes.
+/// Types of a kernel that have been asked for, as bytes: what [`Kernel::load`] gives and [`Loaded::target`] reads.
 #[derive(Debug)]
 pub struct Loaded<'a> {
+    /// What messages call the kernel.
+    pub name: &'a str,
     /// Of the image.
     pub image: SourceTypes<'a>,
-    /// Of modules, by name.
+    /// Of the modules that have what the image has not, by name.
     pub modules: Vec<(&'a str, SourceTypes<'a>)>,
+    /// Modules that have been passed over, and why.
+    pub warnings: Vec<String>,
 }
 
 /// Types of a kernel, ready to be looked at: what a plan is made for.

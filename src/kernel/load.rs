@@ -1,0 +1,131 @@
+//! From sources to types that can be looked at.
+//!
+//! In: a kernel and the names that are wanted. Out: bytes ([`Loaded`]) and, read, a [`Target`]. Modules are asked only for what the image has no candidate for, as loaders do.
+
+use super::{Kernel, KernelError, Loaded, SourceTypes, Target};
+use crate::btf::{self, Btf, BtfError, kind};
+use std::sync::Arc;
+
+/// A type that is wanted: its kind, one of [`kind`] (enums of either width count as one), and its name without a flavor.
+pub type Wanted<'n> = (u32, &'n str);
+
+impl Kernel {
+    /// The types of those names, and all that they are made of. Modules that cannot be read are passed over with a warning.
+    pub fn load(&self, wanted: &[Wanted]) -> Result<Loaded<'_>, KernelError> {
+        let names: Vec<&str> = wanted.iter().map(|(_, name)| *name).collect();
+        let image = self.image.types(&names)?;
+        let mut loaded =
+            Loaded { name: &self.name, image, modules: Vec::new(), warnings: Vec::new() };
+        if self.modules.is_empty() {
+            return Ok(loaded);
+        }
+        let mut modules = Vec::new();
+        let mut warnings = Vec::new();
+        {
+            let base = Arc::new(loaded.image()?);
+            let missing = without_candidate(&base, wanted);
+            if missing.is_empty() {
+                return Ok(loaded);
+            }
+            let names: Vec<&str> = missing.iter().map(|(_, name)| *name).collect();
+            for (name, source) in &self.modules {
+                let types = match source.types(&names) {
+                    Ok(types) => types,
+                    Err(error) => {
+                        warnings.push(format!("module {name} is passed over: {error}"));
+                        continue;
+                    }
+                };
+                match read(&types, &base).map(|btf| without_candidate(&btf, &missing).len()) {
+                    Ok(still) if still == missing.len() => {}
+                    Ok(_) => modules.push((name.as_str(), types)),
+                    Err(error) => warnings.push(format!("module {name} is passed over: {error}")),
+                }
+            }
+        }
+        loaded.modules = modules;
+        loaded.warnings = warnings;
+        Ok(loaded)
+    }
+}
+
+impl Loaded<'_> {
+    /// The types, read.
+    pub fn target(&self) -> Result<Target<'_>, KernelError> {
+        let image = Arc::new(self.image()?);
+        let modules = self.modules.iter().map(|(name, types)| Ok((*name, read(types, &image)?)));
+        let modules = modules.collect::<Result<_, _>>().map_err(|error| self.broken(error))?;
+        Ok(Target { image, modules })
+    }
+
+    fn image(&self) -> Result<Btf<'_>, KernelError> {
+        let mut image = Btf::parse(&self.image.btf).map_err(|error| self.broken(error))?;
+        let pointer_size = self.image.pointer_size.or_else(|| size_of_long(&image));
+        image.set_pointer_size(pointer_size.unwrap_or(8));
+        Ok(image)
+    }
+
+    fn broken(&self, error: BtfError) -> KernelError {
+        KernelError::Btf { path: self.name.to_owned(), error }
+    }
+}
+
+/// A module's types on those of the image.
+fn read<'a>(types: &'a SourceTypes<'_>, base: &Arc<Btf<'a>>) -> Result<Btf<'a>, BtfError> {
+    let mut btf = if types.split {
+        Btf::split(&types.btf, Arc::clone(base))?
+    } else {
+        Btf::parse(&types.btf)?
+    };
+    btf.set_pointer_size(types.pointer_size.unwrap_or(base.pointer_size()));
+    Ok(btf)
+}
+
+/// Those that it has no type of that kind for.
+fn without_candidate<'n>(btf: &Btf<'_>, wanted: &[Wanted<'n>]) -> Vec<Wanted<'n>> {
+    let names: Vec<&str> = wanted.iter().map(|(_, name)| *name).collect();
+    let found = btf.find(&names);
+    let lacks = |(wanted, ids): (&Wanted<'n>, Vec<btf::TypeId>)| {
+        let fits = ids
+            .iter()
+            .any(|id| btf.get(*id).is_ok_and(|ty| class(kind_of(&ty)) == class(wanted.0)));
+        (!fits).then_some(*wanted)
+    };
+    wanted.iter().zip(found).filter_map(lacks).collect()
+}
+
+/// Enums of either width are one kind of candidate.
+fn class(kind: u32) -> u32 {
+    if kind == kind::ENUM64 { kind::ENUM } else { kind }
+}
+
+/// The kind's number.
+fn kind_of(ty: &btf::Type<&str>) -> u32 {
+    use btf::Type;
+    match ty {
+        Type::Void => 0,
+        Type::Int { .. } => kind::INT,
+        Type::Ptr(_) => kind::PTR,
+        Type::Array { .. } => kind::ARRAY,
+        Type::Composite { union: false, .. } => kind::STRUCT,
+        Type::Composite { union: true, .. } => kind::UNION,
+        Type::Enum { .. } => kind::ENUM,
+        Type::Fwd { .. } => kind::FWD,
+        Type::Typedef { .. } => kind::TYPEDEF,
+        Type::Modifier { kind, .. } => *kind,
+        Type::Func { .. } => kind::FUNC,
+        Type::FuncProto { .. } => kind::FUNC_PROTO,
+        Type::Var { .. } => kind::VAR,
+        Type::DataSec { .. } => kind::DATASEC,
+        Type::Float { .. } => kind::FLOAT,
+        Type::DeclTag { .. } => kind::DECL_TAG,
+        Type::TypeTag { .. } => kind::TYPE_TAG,
+    }
+}
+
+/// What the kernel calls `long` has the size of its pointers: BTF does not say that one.
+fn size_of_long(btf: &Btf<'_>) -> Option<u32> {
+    let found = btf.find(&["long unsigned int", "unsigned long", "long int", "long"]);
+    let is_int = |id: &btf::TypeId| matches!(btf.get(*id), Ok(btf::Type::Int { .. }));
+    found.into_iter().flatten().find(is_int).and_then(|id| btf.size(id).ok())
+}

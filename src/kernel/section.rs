@@ -1,0 +1,111 @@
+//! A file whose types are BTF already: a raw one, a section of an ELF file, a part of a kernel's memory.
+
+use super::{FileBytes, Form, KernelError, Source, SourceTypes};
+use crate::btf;
+use crate::bytes::Reader;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// BTF that stands in a file.
+#[derive(Debug)]
+pub struct BtfSource {
+    /// The file.
+    pub file: FileBytes,
+    /// Where in it the BTF is.
+    pub range: Range<usize>,
+    /// Where the types are that it goes on from, if it has them with it (`.BTF.base`).
+    pub base: Option<Range<usize>>,
+    /// The size of a pointer in bytes, where the file says it.
+    pub pointer_size: Option<u32>,
+}
+
+impl BtfSource {
+    /// A file that is nothing but BTF.
+    pub fn raw(file: FileBytes) -> BtfSource {
+        let range = 0..file.len();
+        BtfSource { file, range, base: None, pointer_size: None }
+    }
+}
+
+impl Source for BtfSource {
+    fn types(&self, _: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
+        let part = |range: &Range<usize>| self.file.get(range.clone()).unwrap_or_default();
+        let btf = part(&self.range);
+        Ok(SourceTypes {
+            btf: Cow::Borrowed(btf),
+            base: self.base.as_ref().map(part),
+            split: is_split(btf),
+            pointer_size: self.pointer_size,
+        })
+    }
+
+    fn form(&self) -> Form {
+        Form::Btf
+    }
+}
+
+/// The types that the running kernel shows of one of its modules: read when they are asked for.
+#[derive(Debug)]
+pub(super) struct LoadedModule {
+    pub(super) path: PathBuf,
+    pub(super) read: OnceLock<BtfSource>,
+}
+
+impl Source for LoadedModule {
+    fn types(&self, names: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
+        let source = match self.read.get() {
+            Some(source) => source,
+            None => {
+                let source = BtfSource::raw(FileBytes::open(&self.path)?);
+                self.read.get_or_init(|| source)
+            }
+        };
+        source.types(names)
+    }
+
+    fn form(&self) -> Form {
+        Form::Btf
+    }
+}
+
+/// Whether types and strings go on where others end. Strings that stand for themselves begin with the empty one; those of a module begin with a name, since the empty one is the image's.
+pub(super) fn is_split(btf: &[u8]) -> bool {
+    strings(btf).is_some_and(|strings| strings.first() != Some(&0))
+}
+
+/// The strings of BTF.
+fn strings(btf: &[u8]) -> Option<&[u8]> {
+    let (_, strings) = extent(btf)?;
+    btf.get(strings)
+}
+
+/// Where types and strings are, counted from the start of the header.
+fn extent(btf: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+    let endian = btf::byte_order(btf).ok()?;
+    let mut reader = Reader::new(endian, btf);
+    reader.take(4)?; // magic, version, flags
+    let mut word = || reader.u32().map(|word| word as usize);
+    let header = word()?;
+    let mut part = || {
+        let start = header.checked_add(word()?)?;
+        Some(start..start.checked_add(word()?)?)
+    };
+    Some((part()?, part()?))
+}
+
+/// The BTF in a kernel's memory as it is laid out, where no table says where it is: the largest piece that has a header, types, and behind them strings that begin and end as strings do.
+pub(super) fn search(memory: &[u8]) -> Option<Range<usize>> {
+    let magics = [&b"\x9f\xeb\x01\0"[..], &b"\xeb\x9f\x01\0"[..]];
+    let starts = magics.into_iter().flat_map(|magic| memchr::memmem::find_iter(memory, magic));
+    let piece = |start: usize| {
+        let rest = memory.get(start..)?;
+        let (types, strings) = extent(rest)?;
+        let text = rest.get(strings.clone())?;
+        let whole = text.len() > 1 && text.first() == Some(&0) && text.last() == Some(&0);
+        (whole && types.start >= 24 && types.start < types.end && types.end <= strings.start)
+            .then_some(start..start + strings.end)
+    };
+    starts.filter_map(piece).max_by_key(Range::len)
+}
