@@ -5,8 +5,14 @@
 //! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
+mod bring;
+pub mod choose;
+mod events;
 mod plan;
 mod record;
+
+pub use bring::{BringError, bring_in};
+pub use choose::choose;
 
 use crate::isa::code::Insn;
 use crate::kernel::Target;
