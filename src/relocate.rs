@@ -6,10 +6,21 @@
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
 mod bring;
+mod candidates;
 pub mod choose;
+mod compat;
+mod convert;
 mod events;
+mod fail;
+mod field;
+mod matches;
+mod patch;
 mod plan;
+mod reason;
 mod record;
+mod report;
+mod spec;
+mod value;
 
 pub use bring::{BringError, bring_in};
 pub use choose::choose;
@@ -33,7 +44,7 @@ pub enum Policy {
 /// What relocation does to an object's code.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// One for each record, in the order of the file.
+    /// One for each record, in the order of the file. Where several are about one slot (which hardly passes their checks), the last one has the code.
     pub fixups: Vec<Fixup>,
 }
 
@@ -66,8 +77,28 @@ pub struct Missing {
     pub why: String,
     /// Every candidate that was tried; none if the target has no type of that name.
     pub tried: Vec<Tried>,
-    /// Names that are near: members at the level where the search ended, or types.
+    /// Names that are near: members at the level where the search ended; types only after [`Missing::suggest`].
     pub near: Vec<String>,
+    /// What was searched for if the target has no type of that name: as [`wanted`] gives it.
+    #[serde(skip)]
+    pub root: Option<(u32, String)>,
+}
+
+impl Missing {
+    /// A reason that needs no more than words.
+    pub fn because(why: impl Into<String>) -> Missing {
+        Missing { why: why.into(), tried: Vec::new(), near: Vec::new(), root: None }
+    }
+
+    /// Adds names of types that are near to one that the target has not. It looks at every type of the target, so it is for what is told in the end.
+    pub fn suggest(&mut self, target: &Target<'_>) {
+        let Some((kind, name)) = &self.root else { return };
+        for types in std::iter::once(&*target.image).chain(target.modules.iter().map(|m| &m.1)) {
+            if self.near.is_empty() {
+                self.near = reason::near_types(types, *kind, name);
+            }
+        }
+    }
 }
 
 /// A candidate that did not match.

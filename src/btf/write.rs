@@ -1,27 +1,50 @@
 //! A `.BTF` section under construction, each type once.
 //!
-//! In: types. Out: the bytes of a section in either byte order. Equal types get equal ids, so the order in which types are first asked for decides the bytes.
+//! In: types. Out: the bytes of a section in either byte order. Equal types get equal ids, so the order in which types are first asked for decides the bytes. Types that refer to themselves
+//! are written in two steps: an id is reserved, and filled in when what the type refers to has ids.
 
 use super::{HEADER, MAGIC, Member, SecVar, Type, TypeId, encoding, kind};
 use crate::bytes::{Strings, Writer};
 use crate::sema::types::IntTy;
 use crate::target::Endian;
-use indexmap::IndexSet;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 /// The types and strings of a `.BTF` section under construction.
 #[derive(Debug, Default)]
 pub struct Builder {
-    types: IndexSet<Type, FxBuildHasher>,
+    /// By id, from 1. A reserved one is `Void` until it is filled in.
+    types: Vec<Type>,
+    ids: FxHashMap<Type, TypeId>,
     strings: Strings,
 }
 
 impl Builder {
     /// The id of a type, which is added if it is new.
     pub fn add(&mut self, ty: Type) -> TypeId {
-        let (index, _) = self.types.insert_full(ty);
-        TypeId(u32::try_from(index).map_or(u32::MAX, |index| index.saturating_add(1)))
+        if let Some(id) = self.ids.get(&ty) {
+            return *id;
+        }
+        let id = self.push(ty.clone());
+        self.ids.insert(ty, id);
+        id
+    }
+
+    /// An id for a type that is yet to come, for types that refer to themselves. [`Builder::fill`] must follow.
+    pub fn reserve(&mut self) -> TypeId {
+        self.push(Type::Void)
+    }
+
+    /// Says which type a reserved id stands for. It is a type of its own, even if there is an equal one.
+    pub fn fill(&mut self, reserved: TypeId, ty: Type) {
+        let slot = self.types.get_mut((reserved.0 as usize).wrapping_sub(1));
+        let slot = slot.filter(|slot| **slot == Type::Void);
+        *slot.expect("only what was reserved is filled in, and once") = ty;
+    }
+
+    fn push(&mut self, ty: Type) -> TypeId {
+        self.types.push(ty);
+        TypeId(u32::try_from(self.types.len()).unwrap_or(u32::MAX))
     }
 
     /// The offset of a string, as `.BTF.ext` refers to it.
@@ -71,6 +94,7 @@ impl Builder {
     pub fn bytes(mut self, endian: Endian) -> Vec<u8> {
         let mut types = Writer::new(endian);
         for ty in &self.types {
+            debug_assert_ne!(*ty, Type::Void, "what is reserved is filled in");
             encode(ty, &mut types, &mut self.strings);
         }
         let strings = self.strings.bytes();
@@ -101,7 +125,7 @@ fn c_name(int: IntTy) -> &'static str {
 
 /// What every type begins with; the size or type follows from the kind.
 fn head(out: &mut Writer, name: u32, kind: u32, flag: bool, vlen: usize, size_or_type: u32) {
-    let vlen = u32::try_from(vlen).unwrap_or(u32::MAX).min(0xffff);
+    let vlen = u32::try_from(vlen).unwrap_or(u32::MAX).min(0x00ff_ffff);
     out.words(&[name, u32::from(flag) << 31 | kind << 24 | vlen, size_or_type]);
 }
 

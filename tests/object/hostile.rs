@@ -2,8 +2,9 @@
 
 use super::fixture;
 use proptest::prelude::*;
+use ubpfc::btf::Btf;
 use ubpfc::isa::print::instructions;
-use ubpfc::object::read::{Ext, Object, ReadError, Types};
+use ubpfc::object::read::{Ext, Object, ReadError, maps};
 use ubpfc::target::Endian;
 
 /// Reads everything there is to read.
@@ -18,7 +19,7 @@ fn read_all(bytes: &[u8]) -> Result<usize, ReadError> {
     }
     let _ = object.ubpf();
     if let Some(types) = object.types()? {
-        found += types.iter().filter_map(|(id, _)| types.size(id)).count() + types.maps().len();
+        found += types.ids().filter(|id| types.size(*id).is_ok()).count() + maps(&types).len();
         found += object.ext(&types)?.map_or(0, |ext| ext.sections.len());
     }
     Ok(found)
@@ -56,10 +57,10 @@ fn many_types_may_share_a_long_name() {
     bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
     bytes.extend((0..count).flat_map(|_| [1, 8 << 24, 1_u32]).flat_map(u32::to_le_bytes));
     bytes.extend([&[0][..], &name, &[0]].concat());
-    let types = Types::parse(&bytes).unwrap();
-    assert_eq!(types.iter().count(), count as usize);
+    let types = Btf::parse(&bytes).unwrap();
+    assert_eq!(types.ids().count(), count as usize);
     // Every one of them is a typedef of the first, which is one of itself.
-    assert!(types.iter().all(|(id, _)| types.size(id).is_none()));
+    assert!(types.ids().all(|id| types.size(id).is_err()));
 }
 
 proptest! {
@@ -71,7 +72,7 @@ proptest! {
         let object = Object::parse(&ours).unwrap();
         let types = object.types().unwrap().unwrap();
         let section = [magic, &bytes].concat();
-        let _ = Types::parse(&section);
+        let _ = Btf::parse(&section);
         let _ = Ext::parse(&section, &types);
     }
 }

@@ -4,11 +4,11 @@
 
 use super::support::pipeline::Script;
 use std::collections::BTreeSet;
-use ubpfc::btf::{Type, TypeId, encoding};
+use ubpfc::btf::{Btf, Type, TypeId, encoding};
 use ubpfc::isa::code::Insn;
 use ubpfc::isa::opcode as op;
 use ubpfc::object::btf_ext::CoreKind;
-use ubpfc::object::read::{Object, Types};
+use ubpfc::object::read::Object;
 use ubpfc::target::{Cpu, Endian, Target};
 use ubpfc::{lower, object};
 
@@ -45,7 +45,7 @@ fn script() -> String {
 }
 
 /// The last member on the way of an access string, and where it begins in bits.
-fn member(types: &Types, root: TypeId, access: &str) -> (TypeId, u32, u32) {
+fn member(types: &Btf, root: TypeId, access: &str) -> (TypeId, u32, u32) {
     let mut steps = access.split(':').map(|step| step.parse::<usize>().unwrap());
     assert_eq!(steps.next(), Some(0), "{access}");
     let (mut at, mut bit, mut width) = (root, 0, 0);
@@ -60,7 +60,7 @@ fn member(types: &Types, root: TypeId, access: &str) -> (TypeId, u32, u32) {
 }
 
 /// The answer of a field for the local type.
-fn answer(types: &Types, root: TypeId, access: &str, kind: CoreKind, endian: Endian) -> u64 {
+fn answer(types: &Btf, root: TypeId, access: &str, kind: CoreKind, endian: Endian) -> u64 {
     let (ty, bit, width) = member(types, root, access);
     let mut size = types.size(ty).unwrap();
     let mut offset = bit / 8;
@@ -74,7 +74,7 @@ fn answer(types: &Types, root: TypeId, access: &str, kind: CoreKind, endian: End
     }
     let bits = if width > 0 { width } else { size * 8 };
     let signed =
-        matches!(types.get(ty), Some(Type::Int { encoding: e, .. }) if e & encoding::SIGNED != 0);
+        matches!(types.get(ty), Ok(Type::Int { encoding: e, .. }) if e & encoding::SIGNED != 0);
     let left = match endian {
         Endian::Little => 64 - (bit + bits - offset * 8),
         Endian::Big => (8 - size) * 8 + (bit - offset * 8),

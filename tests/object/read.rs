@@ -6,7 +6,7 @@ use ubpfc::isa::code::{Insn, RelocKind};
 use ubpfc::isa::opcode::{ALU64, K, LDIMM64, LSH, MOV};
 use ubpfc::object::btf_ext::CoreKind;
 use ubpfc::object::elf::R_BPF_64_64;
-use ubpfc::object::read::Object;
+use ubpfc::object::read::{Object, maps};
 use ubpfc::object::ubpf::{Action, Attach, Class, MapValue};
 use ubpfc::target::Endian;
 
@@ -93,7 +93,7 @@ fn relocations_name_maps_data_and_functions() {
 fn maps_have_the_types_of_their_keys_and_values() {
     in_both_orders(|_, object| {
         let types = object.types().unwrap().unwrap();
-        let maps = types.maps();
+        let maps = maps(&types);
         let found: Vec<_> = maps
             .iter()
             .map(|m| (m.name, m.map_type, m.key_size, m.value_size, m.max_entries))
@@ -114,7 +114,7 @@ fn maps_have_the_types_of_their_keys_and_values() {
 fn records_have_types_that_are_found_by_name() {
     in_both_orders(|_, object| {
         let types = object.types().unwrap().unwrap();
-        let record = types.get(types.find("ubpf_record_0").unwrap()).unwrap();
+        let record = types.get(types.find(&["ubpf_record_0"])[0][0]).unwrap();
         let Type::Composite { size: 24, members, .. } = record else { panic!("{record:?}") };
         let places: Vec<_> = members.iter().map(|m| (m.name, m.bit_offset)).collect();
         assert_eq!(places, [("id", 0), ("zero", 32), ("_0", 64)]);
@@ -134,7 +134,7 @@ fn every_function_has_a_type_and_quotes_its_source() {
             let info = section.funcs.iter().find(|info| info.insn_off == start).unwrap();
             let ty = types.get(info.func).unwrap();
             assert!(
-                matches!(ty, Type::Func { name, .. } if *name == function.symbol.name),
+                matches!(ty, Type::Func { name, .. } if name == function.symbol.name),
                 "{ty:?}"
             );
             assert!(section.lines.iter().any(|line| line.insn_off == start));
@@ -163,7 +163,7 @@ fn every_question_has_its_whole_path() {
         let core = &ext.sections[SWITCH].core;
         let name = |index: usize| match types.get(core[index].root).unwrap() {
             Type::Composite { name, .. } | Type::Enum { name, .. } | Type::Typedef { name, .. } => {
-                *name
+                name
             }
             other => panic!("{other:?}"),
         };

@@ -1,0 +1,60 @@
+//! The types of a target that may stand for the roots of an object's records.
+//!
+//! In: roots and a target. Out: for each root every type of its kind and essential name, in the order of ids: the image's, or where it has none the modules'. Rules:
+//! libbpf's `bpf_core_find_cands`.
+
+use super::plan::root_kind;
+use crate::btf::{Btf, TypeId};
+use crate::kernel::Target;
+use std::collections::BTreeMap;
+
+/// A type of the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'p, 't> {
+    /// The types that it is among.
+    pub(super) types: &'p Btf<'t>,
+    /// The module that they are of; none for the image.
+    pub(super) module: Option<&'p str>,
+    /// Its id in them.
+    pub(super) id: TypeId,
+}
+
+/// The candidates of each root, by what is asked for: the kind and the essential name.
+pub(super) fn find<'p, 't, 'n>(
+    roots: impl Iterator<Item = (u32, &'n str)>,
+    target: &'p Target<'t>,
+) -> BTreeMap<(u32, &'n str), Vec<Candidate<'p, 't>>> {
+    let mut found: BTreeMap<(u32, &str), Vec<Candidate<'_, '_>>> =
+        roots.map(|root| (root, Vec::new())).collect();
+    add(&mut found, &target.image, None);
+    let missing: Vec<(u32, &str)> =
+        found.iter().filter(|(_, list)| list.is_empty()).map(|(root, _)| *root).collect();
+    if missing.is_empty() {
+        return found;
+    }
+    let mut elsewhere = missing.into_iter().map(|root| (root, Vec::new())).collect();
+    for (name, types) in &target.modules {
+        add(&mut elsewhere, types, Some(name));
+    }
+    found.extend(elsewhere);
+    found
+}
+
+/// Adds the candidates of one source.
+fn add<'p, 't, 'n>(
+    found: &mut BTreeMap<(u32, &'n str), Vec<Candidate<'p, 't>>>,
+    types: &'p Btf<'t>,
+    module: Option<&'p str>,
+) {
+    let mut names: Vec<&'n str> = found.keys().map(|(_, name)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    for (name, ids) in names.iter().zip(types.find(&names)) {
+        for id in ids {
+            let Ok(ty) = types.get(id) else { continue };
+            if let Some(list) = found.get_mut(&(root_kind(&ty), *name)) {
+                list.push(Candidate { types, module, id });
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The answer to a question on one side: the local types, or a candidate that was found to match.
+//!
+//! Rules: libbpf's `bpf_core_calc_field_relo`, `bpf_core_calc_type_relo` and `bpf_core_calc_enumval_relo`.
+
+use super::Policy;
+use super::compat::Shapes;
+use super::fail::Fail;
+use super::spec::{Path, Step};
+use crate::btf::{Btf, Type, encoding};
+use crate::object::btf_ext::CoreKind;
+use crate::target::Endian;
+
+/// How a field lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    /// Where it begins, in bits from the start of the root.
+    pub(super) bit_offset: u32,
+    /// Where its load unit begins, in bytes.
+    pub(super) offset: u32,
+    /// The bytes of the load unit; of what is no bitfield, its own.
+    pub(super) size: u32,
+    /// The bits of a bitfield.
+    pub(super) bits: Option<u8>,
+    /// What a load of it gives.
+    pub(super) scalar: Scalar,
+    /// The bytes that a load of it has: of an array those of one element, of a bitfield 0.
+    pub(super) load: u32,
+    /// Whether it is an element of an array, or the root itself.
+    pub(super) element: bool,
+}
+
+/// What a load of a field gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// An integer of that encoding.
+    Int(u8),
+    /// An enum.
+    Enum {
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// A pointer.
+    Ptr,
+    /// A floating-point number.
+    Float,
+    /// A struct, an array…
+    Other,
+}
+
+impl Scalar {
+    /// Whether its top bit is a sign.
+    pub(super) fn signed(self) -> bool {
+        match self {
+            Scalar::Int(encoding) => encoding & encoding::SIGNED != 0,
+            Scalar::Enum { signed } => signed,
+            Scalar::Ptr | Scalar::Float | Scalar::Other => false,
+        }
+    }
+
+    /// Whether it is a number that converts to others.
+    pub(super) fn number(self) -> bool {
+        match self {
+            Scalar::Int(_) | Scalar::Enum { .. } | Scalar::Ptr => true,
+            Scalar::Float | Scalar::Other => false,
+        }
+    }
+
+    /// Whether it is a truth value.
+    pub(super) fn truth(self) -> bool {
+        matches!(self, Scalar::Int(encoding) if encoding & encoding::BOOL != 0)
+    }
+
+    fn of(ty: &Type<&str>) -> Scalar {
+        match ty {
+            Type::Int { encoding, .. } => Scalar::Int(*encoding),
+            Type::Enum { signed, .. } => Scalar::Enum { signed: *signed },
+            Type::Ptr(_) => Scalar::Ptr,
+            Type::Float { .. } => Scalar::Float,
+            _ => Scalar::Other,
+        }
+    }
+}
+
+impl Field {
+    /// The field that a path leads to.
+    pub(super) fn of(types: &Btf<'_>, path: &Path<'_>) -> Result<Field, Fail> {
+        let bit_offset = path.bit_offset;
+        match path.steps.last() {
+            None => Err(Fail::invalid("it has no path")),
+            Some(Step::Index { elem, count, .. }) => {
+                let one = types.size(*elem)?;
+                let size = one.checked_mul(*count).ok_or_else(|| Fail::too_big("it is too big"))?;
+                let scalar = Scalar::of(&types.get(*elem)?);
+                let offset = bit_offset / 8;
+                Ok(Field { bit_offset, offset, size, bits: None, scalar, load: one, element: true })
+            }
+            Some(Step::Member { ty, width: 0, .. }) => {
+                let stripped = types.strip(*ty)?;
+                let size = types.size(stripped)?;
+                let element = types.dimensions(stripped)?;
+                let load = element.map_or(Ok(size), |dims| types.size(dims.elem))?;
+                let scalar = Scalar::of(&types.get(stripped)?);
+                let offset = bit_offset / 8;
+                Ok(Field { bit_offset, offset, size, bits: None, scalar, load, element: false })
+            }
+            Some(Step::Member { ty, width, .. }) => {
+                let ty = types.get(types.strip(*ty)?)?;
+                bitfield(&ty, bit_offset, *width)
+            }
+        }
+    }
+
+    /// Whether its answers depend on how the compiler chose to load it.
+    pub(super) fn is_bitfield(&self) -> bool {
+        self.bits.is_some()
+    }
+
+    /// Its width in bits.
+    pub(super) fn width(&self) -> u32 {
+        self.bits.map_or(self.size.wrapping_mul(8), u32::from)
+    }
+
+    /// The shift that puts its top bit at bit 63 of its load unit, as libbpf counts: it wraps where the unit is wider than 8 bytes.
+    pub(super) fn left_shift(&self, endian: Endian) -> u32 {
+        let within = self.bit_offset.wrapping_sub(self.offset.wrapping_mul(8));
+        match endian {
+            Endian::Little => 64_u32.wrapping_sub(within.wrapping_add(self.width())),
+            Endian::Big => 8_u32.wrapping_sub(self.size).wrapping_mul(8).wrapping_add(within),
+        }
+    }
+
+    /// The shift that isolates it then.
+    pub(super) fn right_shift(&self) -> u32 {
+        64_u32.wrapping_sub(self.width())
+    }
+
+    /// The answer to a field question.
+    pub(super) fn answer(
+        &self,
+        kind: CoreKind,
+        endian: Endian,
+        policy: Policy,
+    ) -> Result<u64, Fail> {
+        let shifts = matches!(kind, CoreKind::LshiftU64 | CoreKind::RshiftU64);
+        if policy == Policy::Libbpf && self.element && (shifts || kind == CoreKind::Signed) {
+            let what = kind.name();
+            return Err(Fail::invalid(format!("{what} is asked of an element of an array")));
+        }
+        if policy == Policy::Strict && shifts && self.size > 8 {
+            return Err(Fail::too_big(format!("it has {} bytes, a register has 8", self.size)));
+        }
+        Ok(match kind {
+            CoreKind::ByteOff => self.offset.into(),
+            CoreKind::ByteSize => self.size.into(),
+            CoreKind::Signed => self.scalar.signed().into(),
+            CoreKind::LshiftU64 => self.left_shift(endian).into(),
+            CoreKind::RshiftU64 => self.right_shift().into(),
+            _ => 1,
+        })
+    }
+}
+
+/// A bitfield in the smallest load unit that holds it, at a multiple of its size.
+fn bitfield(ty: &Type<&str>, bit_offset: u32, width: u8) -> Result<Field, Fail> {
+    let mut size = match ty {
+        Type::Int { bytes: size, .. } | Type::Enum { size, .. } if *size != 0 => *size,
+        _ => return Err(Fail::invalid("a bitfield is neither integer nor enum")),
+    };
+    let unit = |size: u32| (bit_offset / 8 / size).wrapping_mul(size);
+    let end = u64::from(bit_offset) + u64::from(width);
+    while end > (u64::from(unit(size)) + u64::from(size)) * 8 {
+        if size >= 8 {
+            return Err(Fail::too_big("it is a bitfield that no load of 8 bytes holds"));
+        }
+        size *= 2;
+    }
+    let (offset, scalar) = (unit(size), Scalar::of(ty));
+    Ok(Field { bit_offset, offset, size, bits: Some(width), scalar, load: 0, element: false })
+}
