@@ -10,6 +10,7 @@ pub mod flavor;
 mod maps;
 mod print;
 pub mod read;
+pub mod rewrite;
 mod rodata;
 pub mod types;
 pub mod ubpf;

@@ -5,23 +5,29 @@
 //! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
+pub mod apply;
 mod bring;
 mod candidates;
 pub mod choose;
 mod compat;
+mod constant;
 mod convert;
+pub mod edit;
 mod events;
 mod fail;
 mod field;
 mod matches;
 mod patch;
 mod plan;
+mod prune;
+pub mod reach;
 mod reason;
 mod record;
 mod report;
 mod spec;
 mod value;
 
+pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, bring_in};
 pub use choose::choose;
 
@@ -29,6 +35,7 @@ use crate::isa::code::Insn;
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::Object;
+use crate::object::ubpf::RelocatedFor;
 use serde::Serialize;
 
 /// Whose rules count where libbpf's are not the best.
@@ -46,6 +53,8 @@ pub enum Policy {
 pub struct Plan {
     /// One for each record, in the order of the file. Where several are about one slot (which hardly passes their checks), the last one has the code.
     pub fixups: Vec<Fixup>,
+    /// What the target is called, to be recorded in an object of our own; it changes nothing else.
+    pub target: Option<RelocatedFor>,
 }
 
 /// What is done for one record.

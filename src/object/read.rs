@@ -176,17 +176,24 @@ impl<'a> Object<'a> {
             table.kind == section_type::REL && of.is_some_and(|of| of.name == name)
         });
         for table in tables {
-            let mut reader = Reader::new(self.endian, table.data);
-            while !reader.is_empty() {
-                let entry = reader.u64().zip(reader.u64());
-                let (offset, info) = entry.ok_or(ReadError::Truncated("a relocation"))?;
-                let what = "the symbol of a relocation";
-                let index = info >> 32;
-                let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index));
-                let symbol = *symbol.ok_or(ReadError::Invalid { what, value: index })?;
-                let kind = u32::try_from(info & 0xffff_ffff).unwrap_or(u32::MAX);
-                relocations.push(Relocation { offset, kind, symbol });
-            }
+            relocations.extend(self.relocations_in(table)?);
+        }
+        Ok(relocations)
+    }
+
+    /// The relocations in a table of them.
+    pub fn relocations_in(&self, table: &Section<'a>) -> Result<Vec<Relocation<'a>>, ReadError> {
+        let mut relocations = Vec::new();
+        let mut reader = Reader::new(self.endian, table.data);
+        while !reader.is_empty() {
+            let entry = reader.u64().zip(reader.u64());
+            let (offset, info) = entry.ok_or(ReadError::Truncated("a relocation"))?;
+            let what = "the symbol of a relocation";
+            let index = info >> 32;
+            let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index));
+            let symbol = *symbol.ok_or(ReadError::Invalid { what, value: index })?;
+            let kind = u32::try_from(info & 0xffff_ffff).unwrap_or(u32::MAX);
+            relocations.push(Relocation { offset, kind, symbol });
         }
         Ok(relocations)
     }

@@ -40,6 +40,30 @@ pub struct Ubpf {
     pub relocs: Vec<Reloc>,
     /// The files that the object was compiled from.
     pub sources: Vec<Source>,
+    /// What the object was relocated for; absent in one that was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<RelocatedFor>,
+}
+
+impl Ubpf {
+    /// The section's text: JSON on one line, with a line end.
+    #[expect(clippy::missing_panics_doc, reason = "the types of the schema can always be written")]
+    pub fn text(&self) -> String {
+        let mut json = serde_json::to_string(self)
+            .expect("the types of the schema have string keys and no fallible serializer");
+        json.push('\n');
+        json
+    }
+}
+
+/// A kernel that an object was relocated for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelocatedFor {
+    /// What it was called: a path, or `running`.
+    pub name: String,
+    /// Its release, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
 }
 
 /// A place in a source file.

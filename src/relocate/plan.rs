@@ -76,7 +76,7 @@ pub(super) fn plan(
         planner.narrow(&list);
     }
     let fixups = list.iter().map(|record| planner.fixup(record)).collect::<Result<_, _>>()?;
-    Ok(Plan { fixups })
+    Ok(Plan { fixups, target: None })
 }
 
 fn order(endian: Endian) -> &'static str {

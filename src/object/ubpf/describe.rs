@@ -19,13 +19,9 @@ use crate::source::{Origin, Sources, Span};
 use smol_str::SmolStr;
 
 /// The section's text: JSON on one line, with a line end.
-#[expect(clippy::missing_panics_doc, reason = "the types of the schema can always be written")]
 pub fn describe(hir: &Hir, code: &Code, sources: &Sources, flavors: &Flavors) -> String {
     let describer = Describer { hir, code, sources };
-    let mut json = serde_json::to_string(&describer.all(flavors))
-        .expect("the types of the schema have string keys and no fallible serializer");
-    json.push('\n');
-    json
+    describer.all(flavors).text()
 }
 
 struct Describer<'a> {
@@ -61,6 +57,7 @@ impl Describer<'_> {
             params: hir.params.iter().map(|(_, param)| self.param(param)).collect(),
             relocs: self.seen().flat_map(|f| self.relocs(f, flavors)).collect(),
             sources: self.sources.iter().map(|(_, file)| source(file)).collect(),
+            target: None,
         }
     }
 

@@ -1,0 +1,45 @@
+//! Whether a relocated object is sound. Whatever it finds is a bug of this program.
+
+use super::super::Policy;
+use super::super::edit::Code;
+use super::super::reach::Reach;
+use super::{ApplyError, is_optional};
+use crate::isa::opcode as op;
+use crate::object::read::Object;
+use std::collections::BTreeSet;
+
+/// Reads the object again: it has no questions, and by the strict policy all its code hangs together and nothing that can run is poisoned.
+pub(super) fn verify(bytes: &[u8], policy: Policy) -> Result<(), ApplyError> {
+    check(bytes, policy).map_err(|error| match error {
+        ApplyError::Bug(_) => error,
+        other => ApplyError::Bug(other.to_string()),
+    })
+}
+
+fn check(bytes: &[u8], policy: Policy) -> Result<(), ApplyError> {
+    let object = Object::parse(bytes)?;
+    if let Some(types) = object.types()?
+        && let Some(ext) = object.ext(&types)?
+        && let Some((name, _)) = ext.sections.iter().find(|(_, section)| !section.core.is_empty())
+    {
+        return Err(ApplyError::Bug(format!("{name} has CO-RE records still")));
+    }
+    object.ubpf()?;
+    if policy == Policy::Libbpf {
+        return Ok(());
+    }
+    object.functions()?;
+    let code = Code::read(&object)?;
+    let reach = Reach::of(&code, &object, &BTreeSet::new())?;
+    for (at, insn) in code.instructions() {
+        let is_poison = insn.code == op::JMP | op::CALL && insn.src == 0 && insn.imm == op::POISON;
+        let optional = code.sections.get(&at.section).is_some_and(|code| is_optional(&code.name));
+        if is_poison && !optional && reach.runs(at) {
+            return Err(ApplyError::Bug(format!(
+                "slot {} of section {} is poisoned and can run",
+                at.slot, at.section
+            )));
+        }
+    }
+    Ok(())
+}

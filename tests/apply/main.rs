@@ -1,0 +1,8 @@
+//! Plans carried out: code that is edited runs as before, what cannot run goes, and the kernel takes the result.
+
+#![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod real;
