@@ -2,11 +2,16 @@
 //!
 //! Types refer to each other by [`TypeId`]. Format: the kernel's `Documentation/bpf/btf.rst`.
 
+mod decode;
+mod distilled;
+mod find;
+mod pointer;
 mod read;
+mod section;
 mod write;
 
-pub(crate) use read::byte_order;
 pub use read::{Btf, BtfError};
+pub(crate) use section::byte_order;
 pub use write::Builder;
 
 use smol_str::SmolStr;

@@ -1,15 +1,23 @@
 //! A `.BTF` section that is read, types one at a time.
 //!
 //! In: the bytes of a section of either byte order, whole or split (a module's types, which go on where those of its base end). Out: types by id, decoded when they are asked
-//! for, with names borrowed from the bytes. Reading a section walks over its types once and allocates a few bytes for each; whatever the bytes are, it ends with a value or an error.
+//! for, with names borrowed from the bytes. Reading a section walks over its types once and remembers where each begins, in four bytes; nothing else is indexed. Whatever the bytes are, it ends with a value or
+//! an error, in time and memory proportional to them.
 
-use super::{MAGIC, Member, SecVar, Type, TypeId, VOID, kind};
+use super::decode::{Raw, decode};
+use super::distilled::Distilled;
+use super::find::Wanted;
+use super::section::{Info, Section, known, word};
+use super::{Type, TypeId, VOID, kind};
 use crate::bytes::Reader;
 use crate::target::Endian;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How many modifiers, or levels of arrays, are followed.
 const MAX_DEPTH: usize = 32;
+
+/// The longest string that is read, so that many references to a long one do no harm. Names that the kernel takes have at most 511 bytes (`v6.12 kernel/bpf/btf.c: __btf_name_valid`).
+pub(super) const MAX_STRING: usize = 4096;
 
 /// Why bytes are not BTF.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +42,22 @@ pub enum BtfError {
     /// A string is outside of its table, has no end, or is not UTF-8.
     #[error("there is no string at offset {0}")]
     NoString(u32),
+    /// A type of a kind that is not known here.
+    #[error("type {id} is of kind {kind}, which this program does not know")]
+    UnknownKind {
+        /// The type.
+        id: u32,
+        /// The number of its kind.
+        kind: u32,
+    },
+    /// A type of a distilled base that the real base has not, or more than once.
+    #[error("the base has {found} types that could be the {name} which the module was built with")]
+    Distilled {
+        /// The type: `struct sock of 760 bytes`.
+        name: String,
+        /// How many there are.
+        found: usize,
+    },
     /// A type that contains itself, or is nested beyond reason.
     #[error("type {0} is nested too deeply")]
     TooDeep(u32),
@@ -47,13 +71,14 @@ pub enum BtfError {
 pub struct Btf<'a> {
     /// The byte order of the section.
     pub endian: Endian,
-    types: &'a [u8],
-    strings: &'a [u8],
-    base: Option<Arc<Btf<'a>>>,
-    /// Where each of the section's own types begins in `types`.
+    section: Section<'a>,
+    /// Where each of the section's own types begins.
     offsets: Vec<u32>,
-    /// In bytes.
-    pointer_size: u32,
+    base: Option<Arc<Btf<'a>>>,
+    /// What the section takes for its base.
+    distilled: Option<Arc<Distilled<'a>>>,
+    /// In bytes, once it is known.
+    pointer_size: OnceLock<u32>,
 }
 
 impl<'a> Btf<'a> {
@@ -67,35 +92,42 @@ impl<'a> Btf<'a> {
         Btf::read(data, Some(base))
     }
 
-    fn read(data: &'a [u8], base: Option<Arc<Btf<'a>>>) -> Result<Btf<'a>, BtfError> {
-        let endian = byte_order(data)?;
-        let mut reader = Reader::new(endian, data);
-        let mut read = || {
-            reader.take(4)?; // magic, version, flags
-            Some([reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?])
-        };
-        let [header, type_off, type_len, string_off, string_len] =
-            read().ok_or(BtfError::Truncated("the header of .BTF"))?;
-        let piece = |offset: u32, len: u32, what| {
-            let start = (header as usize).checked_add(offset as usize);
-            let piece = start.and_then(|start| data.get(start..)?.get(..len as usize));
-            piece.ok_or(BtfError::Truncated(what))
-        };
-        let strings = piece(string_off, string_len, "the strings of .BTF")?;
-        let types = piece(type_off, type_len, "the types of .BTF")?;
-        let offsets = offsets(types, endian)?;
-        let pointer_size = base.as_ref().map_or(8, |base| base.pointer_size);
-        Ok(Btf { endian, types, strings, base, offsets, pointer_size })
+    /// Reads a section whose types and strings go on where those of `distilled` end, a section `.BTF.base` that says no more of the types of the base than what they are called and how large
+    /// they are. They are looked up in `base`, and from there on the section is as one that is split from `base`. A module that was built for another kernel than `base` is an error where the types
+    /// that it uses have changed their sizes.
+    pub fn split_distilled(
+        data: &'a [u8],
+        distilled: &'a [u8],
+        base: Arc<Btf<'a>>,
+    ) -> Result<Btf<'a>, BtfError> {
+        let own = Arc::new(Btf::parse(distilled)?);
+        // Only to see which types of its base it embeds.
+        let module = Btf::read(data, Some(own.clone()))?;
+        let distilled = Distilled::new(own, &module, &base)?;
+        Ok(Btf { base: Some(base), distilled: Some(Arc::new(distilled)), ..module })
     }
 
-    /// The size of a pointer in bytes: 8, or what [`Btf::set_pointer_size`] says.
+    fn read(data: &'a [u8], base: Option<Arc<Btf<'a>>>) -> Result<Btf<'a>, BtfError> {
+        let section = Section::parse(data)?;
+        let first = base.as_ref().map_or(1, |base| base.end().0);
+        let (endian, offsets) = (section.endian, section.offsets(first)?);
+        let pointer_size = OnceLock::new();
+        Ok(Btf { endian, section, offsets, base, distilled: None, pointer_size })
+    }
+
+    /// The size of a pointer in bytes: what [`Btf::set_pointer_size`] says, otherwise what the types show (see [`super::pointer`]).
     pub fn pointer_size(&self) -> u32 {
-        self.pointer_size
+        let size = || {
+            self.base
+                .as_ref()
+                .map_or_else(|| super::pointer::size(self), |base| base.pointer_size())
+        };
+        *self.pointer_size.get_or_init(size)
     }
 
     /// Says what the size of a pointer is: BTF does not.
     pub fn set_pointer_size(&mut self, bytes: u32) {
-        self.pointer_size = bytes;
+        self.pointer_size = OnceLock::from(bytes);
     }
 
     /// The id of the first type of its own: 1, unless it is split.
@@ -115,54 +147,92 @@ impl<'a> Btf<'a> {
 
     /// The type of that id, also of the base.
     pub fn get(&self, id: TypeId) -> Result<Type<&'a str>, BtfError> {
+        if id == VOID { Ok(Type::Void) } else { decode(self.raw(id)?) }
+    }
+
+    /// The number of the kind of a type, one of [`kind`] or another; 0 for `void`.
+    pub fn kind(&self, id: TypeId) -> Result<u32, BtfError> {
+        if id == VOID { Ok(0) } else { Ok(self.raw(id)?.info.kind()) }
+    }
+
+    /// The name of a type, empty where it has none. The rest of the type is not looked at.
+    pub fn name(&self, id: TypeId) -> Result<&'a str, BtfError> {
         if id == VOID {
-            return Ok(Type::Void);
+            return Ok("");
         }
-        if let Some(base) = &self.base
-            && id < self.first()
-        {
-            return base.get(id);
+        let raw = self.raw(id)?;
+        raw.btf.string(raw.name)
+    }
+
+    /// A type other than `void` before its items are decoded.
+    pub(super) fn raw(&self, id: TypeId) -> Result<Raw<'_, 'a>, BtfError> {
+        let (mut btf, none) = (self, BtfError::NoType(id.0));
+        while let Some(base) = btf.base.as_deref().filter(|_| id < btf.first()) {
+            btf = base;
         }
-        let index = (id.0 - self.first().0) as usize;
-        let offset = *self.offsets.get(index).ok_or(BtfError::NoType(id.0))?;
-        let bytes = self.types.get(offset as usize..).unwrap_or_default();
-        let mut reader = Reader::new(self.endian, bytes);
-        read_type(self, &mut reader)
+        let index = id.0.checked_sub(btf.first().0).ok_or(none.clone())?;
+        let offset = *btf.offsets.get(index as usize).ok_or(none)?;
+        let bytes = btf.section.types.get(offset as usize..).unwrap_or_default();
+        let mut rest = Reader::new(btf.endian, bytes);
+        let mut read = || Some([rest.u32()?, rest.u32()?, rest.u32()?]);
+        let [name, info, word] = read().ok_or(BtfError::Truncated("a type"))?;
+        Ok(Raw { btf, id, name, info: Info(info), word, rest })
+    }
+
+    /// The type that the section means by a number.
+    pub(super) fn type_id(&self, number: u32) -> Result<TypeId, BtfError> {
+        self.distilled
+            .as_ref()
+            .map_or(Ok(TypeId(number)), |distilled| distilled.type_id(number, self.first()))
     }
 
     /// The string at an offset, also of the base.
     pub fn string(&self, offset: u32) -> Result<&'a str, BtfError> {
-        let none = BtfError::NoString(offset);
-        let mut own = offset;
-        if let Some(base) = &self.base {
-            let start = base.strings_end();
-            if offset < start {
-                return base.string(offset);
-            }
-            own -= start;
+        if offset == 0 {
+            return Ok("");
         }
-        let rest = self.strings.get(own as usize..).unwrap_or_default();
-        let len = rest.iter().position(|byte| *byte == 0);
-        let bytes = len.and_then(|len| rest.get(..len));
-        bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(none)
+        let rest = self.tail(offset);
+        let longest = rest.get(..MAX_STRING).unwrap_or(rest);
+        let bytes = memchr::memchr(0, longest).and_then(|len| rest.get(..len));
+        let string = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        string.ok_or(BtfError::NoString(offset))
+    }
+
+    /// The strings of the section, or of its base, from an offset on; nothing where there are none.
+    fn tail(&self, offset: u32) -> &'a [u8] {
+        let mut btf = self;
+        loop {
+            let base = btf.strings_base();
+            match (offset.checked_sub(base.map_or(0, Btf::strings_end)), base) {
+                (Some(own), _) => return btf.section.strings.get(own as usize..).unwrap_or(&[]),
+                (None, Some(base)) => btf = base,
+                (None, None) => return &[],
+            }
+        }
+    }
+
+    /// What has the strings before its own.
+    fn strings_base(&self) -> Option<&Btf<'a>> {
+        let distilled = self.distilled.as_ref().map(|distilled| &distilled.types);
+        distilled.or(self.base.as_ref()).map(Arc::as_ref)
     }
 
     fn strings_end(&self) -> u32 {
-        let own = u32::try_from(self.strings.len()).unwrap_or(u32::MAX);
-        self.base.as_ref().map_or(0, |base| base.strings_end()).saturating_add(own)
+        let own = u32::try_from(self.section.strings.len()).unwrap_or(u32::MAX);
+        self.strings_base().map_or(0, Btf::strings_end).saturating_add(own)
     }
 
     /// Its own types, not those of its base, whose name is one of `names` when what follows `___` is left out (see [`super::essential`]): for each name, in the order of ids.
-    /// Types that cannot be decoded are passed over.
+    /// Types of unknown kinds are passed over. No type is decoded, and no name is read but those that begin as a wanted one does.
     pub fn find(&self, names: &[&str]) -> Vec<Vec<TypeId>> {
         let mut found = vec![Vec::new(); names.len()];
-        for id in self.ids() {
-            let Ok(ty) = self.get(id) else { continue };
-            let name = super::essential(ty.name());
-            for (wanted, found) in names.iter().zip(&mut found) {
-                if !name.is_empty() && name == *wanted {
-                    found.push(id);
-                }
+        let wanted = Wanted::new(names);
+        for (id, offset) in self.ids().zip(&self.offsets) {
+            let Some(head) = self.section.types.get(*offset as usize..) else { continue };
+            let name = word(self.endian, head, 0).filter(|name| *name != 0);
+            let Some(tail) = name.map(|name| self.tail(name)) else { continue };
+            if wanted.may_have(tail) && self.kind(id).is_ok_and(known) {
+                wanted.named(tail, |index| found[index].push(id));
             }
         }
         found
@@ -172,12 +242,14 @@ impl<'a> Btf<'a> {
     pub fn strip(&self, id: TypeId) -> Result<TypeId, BtfError> {
         let mut at = id;
         for _ in 0..MAX_DEPTH {
-            match self.get(at)? {
-                Type::Typedef { ty, .. } | Type::Modifier { ty, .. } | Type::TypeTag { ty, .. } => {
-                    at = ty;
-                }
-                _ => return Ok(at),
+            if at == VOID {
+                return Ok(at);
             }
+            let raw = self.raw(at)?;
+            if !is_modifier(raw.info.kind()) {
+                return Ok(at);
+            }
+            at = raw.btf.type_id(raw.word)?;
         }
         Err(BtfError::TooDeep(id.0))
     }
@@ -187,29 +259,32 @@ impl<'a> Btf<'a> {
         let none = BtfError::NoSize(id.0);
         let (mut at, mut count) = (id, 1_u32);
         for _ in 0..MAX_DEPTH {
-            let size = match self.get(self.strip(at)?)? {
-                Type::Int { bytes, .. } => bytes,
-                Type::Ptr(_) => self.pointer_size,
-                Type::Composite { size, .. }
-                | Type::Enum { size, .. }
-                | Type::DataSec { size, .. }
-                | Type::Float { size, .. } => size,
-                Type::Array { elem, len, .. } => {
+            at = self.strip(at)?;
+            if at == VOID {
+                return Err(none);
+            }
+            let mut raw = self.raw(at)?;
+            let size = match raw.info.kind() {
+                kind::INT
+                | kind::STRUCT
+                | kind::UNION
+                | kind::ENUM
+                | kind::ENUM64
+                | kind::DATASEC
+                | kind::FLOAT => raw.word,
+                kind::PTR => self.pointer_size(),
+                kind::ARRAY => {
+                    let mut words = || Some([raw.rest.u32()?, raw.rest.u32()?, raw.rest.u32()?]);
+                    let [elem, _index, len] = words().ok_or(BtfError::Truncated("a type"))?;
                     count = count.checked_mul(len).ok_or(none.clone())?;
-                    at = elem;
+                    at = raw.btf.type_id(elem)?;
                     continue;
                 }
-                Type::Var { ty, .. } | Type::DeclTag { ty, .. } => {
-                    at = ty;
+                kind::VAR | kind::DECL_TAG => {
+                    at = raw.btf.type_id(raw.word)?;
                     continue;
                 }
-                Type::Void
-                | Type::Fwd { .. }
-                | Type::Func { .. }
-                | Type::FuncProto { .. }
-                | Type::Typedef { .. }
-                | Type::Modifier { .. }
-                | Type::TypeTag { .. } => return Err(none),
+                _ => return Err(none),
             };
             return count.checked_mul(size).ok_or(none);
         }
@@ -217,156 +292,8 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// The byte order in which a section begins with BTF's magic number.
-pub(crate) fn byte_order(data: &[u8]) -> Result<Endian, BtfError> {
-    let magic = data.first_chunk().ok_or(BtfError::NotBtf)?;
-    match (u16::from_le_bytes(*magic), u16::from_be_bytes(*magic)) {
-        (MAGIC, _) => Ok(Endian::Little),
-        (_, MAGIC) => Ok(Endian::Big),
-        _ => Err(BtfError::NotBtf),
-    }
-}
-
-/// Where each type begins.
-fn offsets(types: &[u8], endian: Endian) -> Result<Vec<u32>, BtfError> {
-    let mut reader = Reader::new(endian, types);
-    let mut offsets = Vec::new();
-    let mut at = 0_u32;
-    while !reader.is_empty() {
-        let mut read = || Some([reader.u32()?, reader.u32()?, reader.u32()?]);
-        let [_, info, _] = read().ok_or(BtfError::Truncated("a type"))?;
-        let rest = words_after(info)? * 4;
-        reader.take(rest as usize).ok_or(BtfError::Truncated("a type"))?;
-        offsets.push(at);
-        at = at.saturating_add(12).saturating_add(rest);
-    }
-    Ok(offsets)
-}
-
-/// How many words follow the three that every type begins with.
-fn words_after(info: u32) -> Result<u32, BtfError> {
-    let (kind, vlen) = (info >> 24 & 0x1f, info & 0xffff);
-    Ok(match kind {
-        kind::INT | kind::VAR | kind::DECL_TAG => 1,
-        kind::ARRAY => 3,
-        kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 3 * vlen,
-        kind::ENUM | kind::FUNC_PROTO => 2 * vlen,
-        kind::PTR
-        | kind::FWD
-        | kind::TYPEDEF
-        | kind::VOLATILE
-        | kind::CONST
-        | kind::RESTRICT
-        | kind::FUNC
-        | kind::FLOAT
-        | kind::TYPE_TAG => 0,
-        _ => return Err(BtfError::Invalid { what: "the kind of a type", value: kind.into() }),
-    })
-}
-
-fn read_type<'a>(btf: &Btf<'a>, reader: &mut Reader<'a>) -> Result<Type<&'a str>, BtfError> {
-    let mut read = || Some([reader.u32()?, reader.u32()?, reader.u32()?]);
-    let [name, info, word] = read().ok_or(BtfError::Truncated("a type"))?;
-    let name = btf.string(name)?;
-    // Bits 24 to 28 are the kind, bit 31 the flag.
-    let (kind, flag, vlen) = (info >> 24 & 0x1f, info >> 31 == 1, info & 0xffff);
-    let mut rest = Rest { btf, reader, vlen };
-    let ty = TypeId(word);
-    Ok(match kind {
-        kind::INT => {
-            let [encoding, offset, _, bits] = rest.word()?.to_be_bytes();
-            Type::Int { name, bytes: word, bits, bit_offset: offset, encoding: encoding & 15 }
-        }
-        kind::PTR => Type::Ptr(ty),
-        kind::ARRAY => Type::Array {
-            elem: TypeId(rest.word()?),
-            index: TypeId(rest.word()?),
-            len: rest.word()?,
-        },
-        kind::STRUCT | kind::UNION => {
-            let members = rest.list(3, |rest| rest.member(flag))?;
-            Type::Composite { union: kind == kind::UNION, name, size: word, members }
-        }
-        kind::ENUM => {
-            let values = rest.list(2, |rest| Ok((rest.name()?, extend(rest.word()?, flag))))?;
-            Type::Enum { name, size: word, signed: flag, wide: false, values }
-        }
-        kind::ENUM64 => {
-            let values = rest.list(3, |rest| {
-                let (name, low, high) = (rest.name()?, rest.word()?, rest.word()?);
-                Ok((name, u64::from(high) << 32 | u64::from(low)))
-            })?;
-            Type::Enum { name, size: word, signed: flag, wide: true, values }
-        }
-        kind::FWD => Type::Fwd { union: flag, name },
-        kind::TYPEDEF => Type::Typedef { name, ty },
-        kind::VOLATILE | kind::CONST | kind::RESTRICT => Type::Modifier { kind, ty },
-        kind::FUNC => Type::Func { name, proto: ty, global: vlen == 1 },
-        kind::FUNC_PROTO => {
-            let params = rest.list(2, |rest| Ok((rest.name()?, TypeId(rest.word()?))))?;
-            Type::FuncProto { ret: ty, params }
-        }
-        kind::VAR => Type::Var { name, ty, linkage: rest.word()? },
-        kind::DATASEC => {
-            let vars = rest.list(3, |rest| {
-                let (var, offset, size) = (TypeId(rest.word()?), rest.word()?, rest.word()?);
-                Ok(SecVar { var, offset, size })
-            })?;
-            Type::DataSec { name, size: word, vars }
-        }
-        kind::FLOAT => Type::Float { name, size: word },
-        kind::DECL_TAG => Type::DeclTag { name, ty, component: rest.word()?.cast_signed() },
-        kind::TYPE_TAG => Type::TypeTag { name, ty },
-        _ => return Err(BtfError::Invalid { what: "the kind of a type", value: kind.into() }),
-    })
-}
-
-/// A 32-bit enumerator, extended to 64 bits.
-fn extend(value: u32, signed: bool) -> u64 {
-    if signed { i64::from(value.cast_signed()).cast_unsigned() } else { value.into() }
-}
-
-/// What follows the common part of a type.
-struct Rest<'r, 'a> {
-    btf: &'r Btf<'a>,
-    reader: &'r mut Reader<'a>,
-    vlen: u32,
-}
-
-impl<'a> Rest<'_, 'a> {
-    fn word(&mut self) -> Result<u32, BtfError> {
-        self.reader.u32().ok_or(BtfError::Truncated("a type"))
-    }
-
-    fn name(&mut self) -> Result<&'a str, BtfError> {
-        let offset = self.word()?;
-        self.btf.string(offset)
-    }
-
-    /// A composite type's members: of a type with bitfields the upper 8 bits of an offset are a width.
-    fn member(&mut self, bitfields: bool) -> Result<Member<&'a str>, BtfError> {
-        let (name, ty, offset) = (self.name()?, TypeId(self.word()?), self.word()?);
-        let [width, ..] = offset.to_be_bytes();
-        Ok(if bitfields {
-            Member { name, ty, bit_offset: offset & 0x00ff_ffff, bit_width: width }
-        } else {
-            Member { name, ty, bit_offset: offset, bit_width: 0 }
-        })
-    }
-
-    /// As many items as the type says, of so many words each; nothing is allocated for what is not there.
-    fn list<T>(
-        &mut self,
-        words: usize,
-        mut item: impl FnMut(&mut Self) -> Result<T, BtfError>,
-    ) -> Result<Vec<T>, BtfError> {
-        let count = self.vlen as usize;
-        let mut ahead = *self.reader;
-        ahead.take(count * words * 4).ok_or(BtfError::Truncated("a type"))?;
-        let mut items = Vec::with_capacity(count);
-        for _ in 0..count {
-            items.push(item(self)?);
-        }
-        Ok(items)
-    }
+/// Whether a type of that kind is another with a property more, or under another name.
+fn is_modifier(kind: u32) -> bool {
+    use kind::{CONST, RESTRICT, TYPE_TAG, TYPEDEF, VOLATILE};
+    matches!(kind, TYPEDEF | CONST | VOLATILE | RESTRICT | TYPE_TAG)
 }

@@ -36,6 +36,10 @@ impl Builder {
     }
 
     /// Says which type a reserved id stands for. It is a type of its own, even if there is an equal one.
+    ///
+    /// # Panics
+    ///
+    /// If the id was not reserved, or has been filled in.
     pub fn fill(&mut self, reserved: TypeId, ty: Type) {
         let slot = self.types.get_mut((reserved.0 as usize).wrapping_sub(1));
         let slot = slot.filter(|slot| **slot == Type::Void);

@@ -1,0 +1,96 @@
+//! Names that are looked for among all names of a section, most of which are others.
+//!
+//! In: the wanted names, then strings as they stand in a section: each the start of what follows it. Out: which of the wanted names a string is, what follows `___` left out. What a string costs does not depend on how
+//! many names are wanted: most are told to be others by their first two bytes, the rest by a binary search.
+
+use super::essential;
+use super::read::MAX_STRING;
+
+/// The wanted names.
+pub(super) struct Wanted<'n> {
+    /// Sorted.
+    names: Vec<Name<'n>>,
+    /// One bit for each pair of bytes that a wanted string may begin with.
+    pairs: Box<[u64; 1024]>,
+}
+
+struct Name<'n> {
+    bytes: &'n [u8],
+    /// Its place among the wanted.
+    index: usize,
+    /// The place among the sorted names of the longest one that it begins with.
+    within: Option<usize>,
+}
+
+impl<'n> Wanted<'n> {
+    /// Names that have a flavor themselves, or are empty, are never found.
+    pub(super) fn new(names: &[&'n str]) -> Wanted<'n> {
+        let wanted = names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !name.is_empty() && essential(name) == **name);
+        let mut sorted: Vec<(&[u8], usize)> =
+            wanted.map(|(index, name)| (name.as_bytes(), index)).collect();
+        sorted.sort_unstable();
+        let mut pairs = Box::new([0; 1024]);
+        let mut names = Vec::<Name>::with_capacity(sorted.len());
+        for (bytes, index) in sorted {
+            let mut within = names.len().checked_sub(1);
+            while let Some(before) = within.and_then(|at| names.get(at))
+                && !bytes.starts_with(before.bytes)
+            {
+                within = before.within;
+            }
+            let seconds = match bytes {
+                [_, second, ..] => [*second; 2],
+                // After a name of one letter the string ends, or a flavor follows.
+                _ => [0, b'_'],
+            };
+            for second in seconds {
+                let (word, bit) = place(bytes.first().copied().unwrap_or(0), second);
+                pairs[word] |= bit;
+            }
+            names.push(Name { bytes, index, within });
+        }
+        Wanted { names, pairs }
+    }
+
+    /// Whether a string that begins so may be one of them; if not, it is none.
+    pub(super) fn may_have(&self, string: &[u8]) -> bool {
+        let [first, second, ..] = *string else { return false };
+        let (word, bit) = place(first, second);
+        self.pairs[word] & bit != 0
+    }
+
+    /// Tells the places of all that the string at the beginning of `string` is, which ends at its first NUL.
+    pub(super) fn named(&self, string: &[u8], mut is: impl FnMut(usize)) {
+        // Whichever names the string begins with: the last name that is not behind it begins with them too.
+        let behind = self.names.partition_point(|name| name.bytes <= string);
+        let mut at = behind.checked_sub(1);
+        while let Some(name) = at.and_then(|at| self.names.get(at)) {
+            if string.strip_prefix(name.bytes).is_some_and(|rest| ends(name.bytes, rest)) {
+                is(name.index);
+            }
+            at = name.within;
+        }
+    }
+}
+
+/// Whether a name ends where `rest` begins: the string ends there, or all that follows is a flavor.
+fn ends(name: &[u8], rest: &[u8]) -> bool {
+    if let [0, ..] = rest {
+        return true;
+    }
+    if !rest.starts_with(b"___") {
+        return false;
+    }
+    let Some(len) = memchr::memchr(0, rest.get(..MAX_STRING).unwrap_or(rest)) else { return false };
+    let whole = [name, rest.get(..len).unwrap_or_default()].concat();
+    std::str::from_utf8(&whole).is_ok_and(|whole| essential(whole).as_bytes() == name)
+}
+
+/// The word and bit of a pair of bytes.
+fn place(first: u8, second: u8) -> (usize, u64) {
+    let pair = usize::from(first) << 8 | usize::from(second);
+    (pair >> 6, 1 << (pair & 63))
+}
