@@ -3,12 +3,15 @@
 //! Every source answers with BTF: the bytes of the file itself, or BTF that is made of its DWARF for the names that are asked for. What reads types afterwards knows one form. Sources hold no policy:
 //! they say what is there. No length, offset or index in a file is trusted.
 
+mod companions;
+pub mod dwarf;
 mod elf;
 mod file;
 mod image;
 mod load;
 mod open;
 mod places;
+mod rebase;
 mod release;
 mod section;
 mod tracefs;

@@ -2,8 +2,10 @@
 //!
 //! In: a kernel and the names that are wanted. Out: bytes ([`Loaded`]) and, read, a [`Target`]. Modules are asked only for what the image has no candidate for, as loaders do.
 
-use super::{Kernel, KernelError, Loaded, SourceTypes, Target};
+use super::rebase::{RebaseError, rebase};
+use super::{Kernel, KernelError, Loaded, Source, SourceTypes, Target};
 use crate::btf::{self, Btf, BtfError, kind};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A type that is wanted: its kind, one of [`kind`] (enums of either width count as one), and its name without a flavor. Of kind 0, for its sake alone no module is looked into.
@@ -30,17 +32,15 @@ impl Kernel {
             let if_there = wanted.iter().filter(|(kind, _)| *kind == 0);
             let names: Vec<&str> = missing.iter().chain(if_there).map(|(_, name)| *name).collect();
             for (name, source) in &self.modules {
-                let types = match source.types(&names) {
-                    Ok(types) => types,
-                    Err(error) => {
-                        warnings.push(format!("module {name} is passed over: {error}"));
-                        continue;
-                    }
-                };
-                match read(&types, &base).map(|btf| without_candidate(&btf, &missing).len()) {
-                    Ok(still) if still == missing.len() => {}
-                    Ok(_) => modules.push((name.as_str(), types)),
-                    Err(error) => warnings.push(format!("module {name} is passed over: {error}")),
+                let types = on_image(source.as_ref(), &names, &loaded.image.btf, &base);
+                let lacks = types.and_then(|types| {
+                    let lacks = without_candidate(&read(&types, &base)?, &missing).len();
+                    Ok((types, lacks))
+                });
+                match lacks {
+                    Ok((_, lacks)) if lacks == missing.len() => {}
+                    Ok((types, _)) => modules.push((name.as_str(), types)),
+                    Err(why) => warnings.push(format!("module {name} is passed over: {why}")),
                 }
             }
         }
@@ -59,6 +59,7 @@ impl Loaded<'_> {
         Ok(Target { image, modules })
     }
 
+    /// The image's types, read.
     fn image(&self) -> Result<Btf<'_>, KernelError> {
         let mut image = Btf::parse(&self.image.btf).map_err(|error| self.broken(error))?;
         let pointer_size = self.image.pointer_size.or_else(|| size_of_long(&image));
@@ -69,6 +70,32 @@ impl Loaded<'_> {
     fn broken(&self, error: BtfError) -> KernelError {
         KernelError::Btf { path: self.name.to_owned(), error }
     }
+}
+
+/// Why a module is passed over.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Rebase(#[from] RebaseError),
+    #[error("its types cannot be read: {0}")]
+    Btf(#[from] BtfError),
+}
+
+/// A module's types, going on where those of the image end if they do not stand for themselves.
+fn on_image<'s>(
+    module: &'s dyn Source,
+    names: &[&str],
+    image: &[u8],
+    base: &Btf<'_>,
+) -> Result<SourceTypes<'s>, Unusable> {
+    let mut types = module.types(names)?;
+    if let Some(excerpt) = types.base.take() {
+        types.btf = Cow::Owned(rebase(&types.btf, excerpt, image, base)?);
+        types.split = true;
+    }
+    Ok(types)
 }
 
 /// A module's types on those of the image.

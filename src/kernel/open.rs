@@ -3,6 +3,8 @@
 //! In: a path, or `running`. Out: a [`Kernel`]. What a file is, is told by what is in it, never by its name; what is packed is unpacked until there are types. An error says what the file is, what it
 //! lacks, and what would do.
 
+use super::companions::Beside;
+use super::dwarf::DebugFile;
 use super::elf::{self, Elf};
 use super::image::{Image, Payload};
 use super::places::module_name;
@@ -313,7 +315,14 @@ impl Opener<'_> {
             return Ok(Opened { source: Box::new(source), release });
         }
         if elf.has_dwarf() {
-            return Err(self.none("DWARF"));
+            let beside = Beside {
+                places: self.places.clone(),
+                path: self.path.to_owned(),
+                file: file.clone(),
+            };
+            let name = self.path.display().to_string();
+            let source = DebugFile::new(name, Box::new(file.clone()), Box::new(beside));
+            return Ok(Opened { source: Box::new(source), release });
         }
         // `arch/powerpc/boot/wrapper`: an ELF file with a packed one in a section.
         if let Some(packed) = elf.sections.iter().find(|s| s.name.starts_with(b".kernel:vmlinux"))

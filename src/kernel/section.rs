@@ -82,7 +82,7 @@ fn strings(btf: &[u8]) -> Option<&[u8]> {
 }
 
 /// Where types and strings are, counted from the start of the header.
-fn extent(btf: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+pub(super) fn extent(btf: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     let endian = btf::byte_order(btf).ok()?;
     let mut reader = Reader::new(endian, btf);
     reader.take(4)?; // magic, version, flags

@@ -11,6 +11,7 @@ pub mod eval;
 pub mod generate;
 pub mod image;
 pub mod kernel;
+pub mod kernels;
 pub mod legalize;
 pub mod pipeline;
 pub mod relocate;
