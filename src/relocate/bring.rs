@@ -234,7 +234,8 @@ fn update(ubpf: &mut Ubpf, choice: &Choice, pieces: &[Piece<'_>]) {
         let Some(program) = ubpf.programs.get_mut(chosen.program) else { continue };
         let form = chosen.taken.as_ref().and_then(|taken| program.forms.get(taken.form));
         let Some(form) = form else { continue };
-        let form = Form { aside: false, ..form.clone() };
+        // Where arguments are read has been put into the code.
+        let form = Form { aside: false, reads: Vec::new(), ..form.clone() };
         program.section.clone_from(&form.section);
         program.attach = Attach::Tracepoint(form.event.clone());
         (program.insns, program.frame) = (form.insns, form.frame);
