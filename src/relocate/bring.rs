@@ -154,7 +154,9 @@ fn piece<'a>(
     let core = |c: &CoreRecord| Some(CoreRecord { insn_off: at(c.insn_off)?, ..*c });
     let mut relocations = part.object.relocations(section)?;
     relocations.retain(|relocation| inside(relocation.offset));
-    relocations.iter_mut().for_each(|relocation| relocation.offset -= start);
+    for relocation in &mut relocations {
+        relocation.offset -= start;
+    }
     Ok(Piece {
         program: program_index,
         aside: false,

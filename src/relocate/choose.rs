@@ -150,8 +150,11 @@ pub fn choose(
         if taken.is_some() || program.optional {
             programs.push(Chosen { program: index, name, taken, tried });
         } else {
-            let near = tried.iter().flat_map(|tried| chooser.events.near(&tried.event));
-            let near = near.filter(|near| tried.iter().all(|tried| tried.event != *near)).collect();
+            let mut near: Vec<String> =
+                tried.iter().flat_map(|tried| chooser.events.near(&tried.event)).collect();
+            near.sort();
+            near.dedup();
+            near.retain(|near| tried.iter().all(|tried| tried.event != *near));
             lost.push(Lost { program: index, name, tried, near });
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! In: a target's types and the names of events. Out: for each what can be told of it. A kernel shows an event in several ways, none of them everywhere: `typedef btf_trace_EVENT` is the type of a
 //! handler (from 5.5; without names), `__traceiter_EVENT` a function that calls the handlers (from 5.10; with names), `__bpf_trace_CLASS` a function that runs programs (from 4.18; with names, but named
-//! after the first event of a class), `struct trace_event_raw_CLASS` the record in the trace buffer. (v6.12 include/linux/tracepoint.h: `__DECLARE_TRACE`; include/trace/bpf_probe.h.)
+//! after the first event of a class), `struct trace_event_raw_CLASS` the record in the trace buffer. (v6.12 `include/linux/tracepoint.h`: `__DECLARE_TRACE`; `include/trace/bpf_probe.h`.)
 
 use crate::btf::{Btf, Type, TypeId, kind};
 use crate::kernel::Target;
