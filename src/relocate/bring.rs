@@ -3,25 +3,24 @@
 //! In: an object's bytes and a [`Choice`]. Out: an object with exactly the chosen programs: what is not chosen is gone, what was set aside is linked in under its section's final name, reads of arguments have the
 //! target's places, and questions about prototypes are answered. It is an object as any other, without `.ubpf.alt`; its CO-RE records are for [`super::plan`].
 
+mod link;
+
 use super::choose::{Choice, Taken};
 use crate::btf::Btf;
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
 use crate::isa::opcode::{self as op, LDIMM64};
-use crate::object::btf_ext::{self, CoreKind, CoreRecord, FuncInfo, LineInfo, SectionInfo};
-use crate::object::elf::{
-    self, R_BPF_64_64, SectionIdx, SymbolIdx, section_flags, section_type, symbol_type,
-};
-use crate::object::read::{self, Object, ReadError, Relocation, Symbol};
+use crate::object::ASIDE_SECTION;
+use crate::object::btf_ext::{CoreKind, CoreRecord, FuncInfo, LineInfo, SectionInfo};
+use crate::object::read::{self, Function, Object, ReadError, Relocation, Symbol};
 use crate::object::ubpf::{Attach, Form, Program, Ubpf};
-use crate::object::{ASIDE_SECTION, UBPF_SECTION};
-use indexmap::IndexMap;
-use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// The opcode of an instruction that reads an argument.
 const READS_ARG: u8 = op::LDX | op::MEM | op::DW;
 /// The section of callbacks, which all forms share.
 const TEXT: &str = ".text";
+/// No script has more programs.
+const MAX_PROGRAMS: usize = 4096;
 
 /// Why forms cannot be brought in.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +44,11 @@ pub fn bring_in(bytes: &[u8], choice: &Choice) -> Result<Vec<u8>, BringError> {
     let Some(types) = object.types()? else { return malformed("it has no types") };
     let outer = Part::new(object)?;
     let inner = aside(&outer.object)?;
-    let pieces = pieces(&outer, inner.as_ref(), &types, &ubpf, choice)?;
+    // Every slot and record of a program has at least eight bytes of its own in the file.
+    let room = bytes.len() / SLOT;
+    let pieces = pieces(&outer, inner.as_ref(), &types, &ubpf, choice, room)?;
     update(&mut ubpf, choice, &pieces);
-    link(&outer, &types, &pieces, &ubpf)
+    link::link(&outer, &types, &pieces, &ubpf)
 }
 
 /// What an object has set aside, as an object.
@@ -66,13 +67,15 @@ fn aside<'a>(outer: &Object<'a>) -> Result<Option<Part<'a>>, BringError> {
 /// An object, or what it has set aside.
 struct Part<'a> {
     object: Object<'a>,
+    functions: Vec<Function<'a>>,
     ext: Vec<SectionInfo>,
 }
 
 impl<'a> Part<'a> {
     fn new(object: Object<'a>) -> Result<Part<'a>, BringError> {
         let ext = object.section(".BTF.ext").map(|section| read::raw(section.data)).transpose()?;
-        Ok(Part { object, ext: ext.unwrap_or_default() })
+        let functions = object.functions()?;
+        Ok(Part { object, functions, ext: ext.unwrap_or_default() })
     }
 
     /// What `.BTF.ext` says of a section.
@@ -104,12 +107,24 @@ fn pieces<'a>(
     types: &Btf<'_>,
     ubpf: &Ubpf,
     choice: &Choice,
+    mut room: usize,
 ) -> Result<Vec<Piece<'a>>, BringError> {
+    if ubpf.programs.len() > MAX_PROGRAMS {
+        return malformed(format!("it has more than {MAX_PROGRAMS} programs"));
+    }
     let mut pieces = Vec::new();
+    let mut add = |piece: Piece<'a>| match room.checked_sub(piece.weight()) {
+        Some(rest) => {
+            room = rest;
+            pieces.push(piece);
+            Ok(())
+        }
+        None => malformed("programs overlap"),
+    };
     for (index, program) in ubpf.programs.iter().enumerate() {
         let chosen = choice.programs.iter().find(|chosen| chosen.program == index);
         let Some(chosen) = chosen else {
-            pieces.push(piece(outer, types, index, program, &program.section)?);
+            add(piece(outer, types, index, program, &program.section)?)?;
             continue;
         };
         let Some(taken) = &chosen.taken else { continue };
@@ -121,7 +136,7 @@ fn pieces<'a>(
         let mut piece = piece(part, types, index, program, &form.section)?;
         piece.aside = form.aside;
         piece.bind(types, ubpf, form, taken)?;
-        pieces.push(piece);
+        add(piece)?;
     }
     Ok(pieces)
 }
@@ -134,9 +149,8 @@ fn piece<'a>(
     program: &Program,
     section: &str,
 ) -> Result<Piece<'a>, BringError> {
-    let functions = part.object.functions()?;
-    let wanted = |f: &&read::Function<'_>| f.symbol.name == program.name && f.section == section;
-    let Some(function) = functions.iter().find(wanted) else {
+    let wanted = |f: &&Function<'_>| f.symbol.name == program.name && f.section == section;
+    let Some(function) = part.functions.iter().find(wanted) else {
         return malformed(format!("there is no program {} in section {section}", program.name));
     };
     let Some(info) = part.info(types, section) else {
@@ -172,6 +186,12 @@ fn piece<'a>(
 }
 
 impl Piece<'_> {
+    /// How many slots and records there are.
+    fn weight(&self) -> usize {
+        let records = self.relocations.len() + self.funcs.len() + self.lines.len();
+        self.insns.len() + records + self.core.len()
+    }
+
     fn bytes(&self) -> u64 {
         (self.insns.len() * SLOT) as u64
     }
@@ -266,181 +286,4 @@ fn update(ubpf: &mut Ubpf, choice: &Choice, pieces: &[Piece<'_>]) {
     let events: Vec<&str> =
         ubpf.programs.iter().flat_map(|p| &p.forms).map(|f| f.event.as_str()).collect();
     ubpf.events.retain(|event| events.contains(&event.name.as_str()));
-}
-
-/// A symbol of a part, as relocations refer to it.
-type Key<'a> = (&'a str, usize, u64);
-
-/// The file under construction, and where the old one's symbols are in it.
-struct Linker<'a> {
-    file: elf::File,
-    sections: FxHashMap<usize, SectionIdx>,
-    symbols: FxHashMap<Key<'a>, SymbolIdx>,
-    /// Symbols by name, those of sections too: what is set aside refers to them so.
-    names: FxHashMap<&'a str, SymbolIdx>,
-}
-
-fn link(
-    outer: &Part<'_>,
-    types: &Btf<'_>,
-    pieces: &[Piece<'_>],
-    ubpf: &Ubpf,
-) -> Result<Vec<u8>, BringError> {
-    let object = &outer.object;
-    let mut linker = Linker {
-        file: elf::File::default(),
-        sections: FxHashMap::default(),
-        symbols: FxHashMap::default(),
-        names: FxHashMap::default(),
-    };
-    let mut programs: IndexMap<&str, Vec<&Piece<'_>>, FxBuildHasher> = IndexMap::default();
-    for piece in pieces {
-        programs.entry(&piece.section).or_default().push(piece);
-    }
-    let mut infos = linker.keep_code(outer, types);
-    let added: Vec<_> =
-        programs.iter().map(|(name, pieces)| linker.programs(object, name, pieces)).collect();
-    linker.keep_rest(object, ubpf);
-    linker.keep_symbols(object);
-    for index in linker.sections.keys().copied().collect::<std::collections::BTreeSet<_>>() {
-        let (Some(section), Some(to)) = (object.sections.get(index), linker.sections.get(&index))
-        else {
-            continue;
-        };
-        if section.flags & section_flags::EXECINSTR != 0 {
-            let to = *to;
-            for relocation in object.relocations(section.name)? {
-                linker.relocate(to, 0, &relocation)?;
-            }
-        }
-    }
-    for ((_, pieces), to) in programs.iter().zip(added) {
-        let mut info = SectionInfo::default();
-        let mut start = 0;
-        for piece in pieces {
-            info.name = piece.section_name;
-            for relocation in &piece.relocations {
-                linker.relocate(to, start, relocation)?;
-            }
-            let Ok(from) = u32::try_from(start) else { return malformed("it is too large") };
-            info.funcs
-                .extend(piece.funcs.iter().map(|f| FuncInfo { insn_off: f.insn_off + from, ..*f }));
-            info.lines
-                .extend(piece.lines.iter().map(|l| LineInfo { insn_off: l.insn_off + from, ..*l }));
-            info.core.extend(
-                piece.core.iter().map(|c| CoreRecord { insn_off: c.insn_off + from, ..*c }),
-            );
-            start += piece.bytes();
-        }
-        infos.push(info);
-    }
-    let ext = btf_ext::encode(&infos, object.endian);
-    linker.file.section(section(".BTF.ext", section_type::PROGBITS, 0, ext));
-    Ok(linker.file.bytes(object.endian))
-}
-
-fn section(name: &str, kind: u32, flags: u64, data: Vec<u8>) -> elf::Section {
-    elf::Section { name: name.into(), kind, flags, align: 8, data, relocs: Vec::new() }
-}
-
-impl<'a> Linker<'a> {
-    /// Keeps the section of callbacks, with what `.BTF.ext` says of it.
-    fn keep_code(&mut self, outer: &Part<'a>, types: &Btf<'_>) -> Vec<SectionInfo> {
-        let mut sections = outer.object.sections.iter().enumerate();
-        let Some((index, text)) = sections.find(|(_, section)| section.name == TEXT) else {
-            return Vec::new();
-        };
-        self.keep(index, text);
-        let info = outer.info(types, TEXT);
-        info.cloned().into_iter().collect()
-    }
-
-    fn keep(&mut self, index: usize, kept: &read::Section<'_>) {
-        let added =
-            self.file.section(section(kept.name, kept.kind, kept.flags, kept.data.to_vec()));
-        self.sections.insert(index, added);
-    }
-
-    /// Adds a section of programs and their symbols.
-    fn programs(&mut self, object: &Object<'_>, name: &str, pieces: &[&Piece<'_>]) -> SectionIdx {
-        let insns = pieces.iter().flat_map(|piece| &piece.insns);
-        let data = insns.flat_map(|insn| insn.encode(object.endian)).collect();
-        let flags = section_flags::ALLOC | section_flags::EXECINSTR;
-        let added = self.file.section(section(name, section_type::PROGBITS, flags, data));
-        let mut offset = 0;
-        for piece in pieces {
-            let Symbol { name, kind, global, .. } = piece.symbol;
-            let (name, size) = (name.to_owned(), piece.bytes());
-            self.file.symbol(elf::Symbol {
-                name,
-                kind,
-                global,
-                section: Some(added),
-                offset,
-                size,
-            });
-            offset += size;
-        }
-        added
-    }
-
-    /// Keeps everything that is neither code nor made anew.
-    fn keep_rest(&mut self, object: &Object<'_>, ubpf: &Ubpf) {
-        let names = object.sections.iter().find(|section| section.kind == section_type::SYMTAB);
-        let names = names.map(|table| table.link as usize);
-        for (index, kept) in object.sections.iter().enumerate() {
-            let code = kept.flags & section_flags::EXECINSTR != 0;
-            let table =
-                matches!(kept.kind, section_type::NULL | section_type::REL | section_type::SYMTAB);
-            let made = matches!(kept.name, ".BTF.ext" | ASIDE_SECTION) || names == Some(index);
-            if code || table || made {
-                continue;
-            }
-            self.keep(index, kept);
-            if kept.name == UBPF_SECTION
-                && let Ok(mut json) = serde_json::to_string(ubpf)
-                && let Some(section) = self.sections.get(&index)
-            {
-                json.push('\n');
-                self.file.fill(*section, json.into_bytes());
-            }
-        }
-    }
-
-    /// Keeps the symbols of what is kept.
-    fn keep_symbols(&mut self, object: &Object<'a>) {
-        for symbol in object.symbols.iter().skip(1) {
-            let Some(section) = self.sections.get(&symbol.section).copied() else { continue };
-            let Symbol { name, kind, global, section: of, offset, size } = *symbol;
-            let owned = name.to_owned();
-            let section = Some(section);
-            let added =
-                self.file.symbol(elf::Symbol { name: owned, kind, global, section, offset, size });
-            self.symbols.insert((name, of, offset), added);
-            if kind == symbol_type::SECTION {
-                let of = object.sections.get(of).map_or("", |section| section.name);
-                self.names.insert(of, added);
-            } else if global {
-                self.names.insert(name, added);
-            }
-        }
-    }
-
-    /// Adds a relocation whose place counts from `start`.
-    fn relocate(
-        &mut self,
-        section: SectionIdx,
-        start: u64,
-        relocation: &Relocation<'a>,
-    ) -> Result<(), BringError> {
-        let Symbol { name, section: of, offset, .. } = relocation.symbol;
-        // Of what is set aside, symbols are undefined: those of the object around it are meant.
-        let symbol =
-            if of == 0 { self.names.get(name) } else { self.symbols.get(&(name, of, offset)) };
-        let Some(symbol) = symbol.filter(|_| relocation.kind == R_BPF_64_64) else {
-            return malformed(format!("a relocation refers to `{name}`, which is not there"));
-        };
-        self.file.relocate(section, start.saturating_add(relocation.offset), *symbol);
-        Ok(())
-    }
 }
