@@ -409,3 +409,35 @@ fn bpftool_loads_the_forms_that_need_no_types() {
         }
     }
 }
+
+#[test]
+fn broken_objects_are_errors_and_no_panics() {
+    let object = compile(SEEN);
+    let bytes = kernel(
+        &[
+            ("sched_process_exit", &[("p", Some("task_struct"))]),
+            ("sched_process_exec", &[("p", Some("task_struct"))]),
+        ],
+        false,
+    );
+    let target = target(&bytes);
+    let choice = chosen(&object, &target, false).unwrap();
+    assert!(relocate::bring_in(&object, &choice).is_ok());
+    let (mut random, mut refused) = (1_u64, 0);
+    for _ in 0..4000 {
+        let mut broken = object.clone();
+        for _ in 0..3 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = usize::try_from(random >> 20).unwrap() % broken.len();
+            broken[at] ^= 1 << (random >> 17 & 7);
+        }
+        refused += usize::from(relocate::bring_in(&broken, &choice).is_err());
+        if let Ok(Ok(Some(ubpf))) = Object::parse(&broken).map(|object| object.ubpf()) {
+            let _ = relocate::choose(&ubpf, &target, true);
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+    for len in 0..object.len() {
+        let _ = relocate::bring_in(&object[..len], &choice);
+    }
+}
