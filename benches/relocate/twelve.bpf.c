@@ -4,7 +4,6 @@
 
 #define CORE __attribute__((preserve_access_index))
 
-struct list_head;
 struct task_struct { int pid, tgid; struct mm_struct *mm; struct signal_struct *signal; char comm[16]; } CORE;
 struct mm_struct { unsigned long total_vm; } CORE;
 struct signal_struct { short oom_score_adj; } CORE;
@@ -49,4 +48,4 @@ int twelve(void *ctx)
 	return sum;
 }
 
-char license[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -50,4 +50,4 @@ int twenty(void *ctx)
 	return sum;
 }
 
-char license[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "GPL";

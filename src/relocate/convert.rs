@@ -108,14 +108,11 @@ impl Load {
             return Ok(self.bits());
         }
         let unsigned = !local.scalar.signed() && !target.scalar.signed();
-        let resized = with_width(insn.code, target.load);
-        if let Some(code) = resized
-            && unsigned
-            && !signed
-            && !part
-            && resizable(local.scalar, target.scalar)
-        {
-            return Ok(self.done(code, target.offset, &[]));
+        let Some(resized) = with_width(insn.code, target.load) else {
+            return Ok(Patched::Unfit(sizes(local, target)));
+        };
+        if unsigned && !signed && !part && resizable(local.scalar, target.scalar) {
+            return Ok(self.done(resized, target.offset, &[]));
         }
         if target.load >= bytes {
             // The low-order part of a wider one.
@@ -125,9 +122,7 @@ impl Load {
             };
             return Ok(self.done(insn.code, target.offset.saturating_add(skip), &[]));
         }
-        let Some(code) = with_width(op::LDX | op::MEM, target.load) else {
-            return Ok(Patched::Unfit(sizes(local, target)));
-        };
+        let code = resized & !op::MODE_MASK | op::MEM;
         if !target.scalar.signed() {
             return Ok(self.done(code, target.offset, &[]));
         }

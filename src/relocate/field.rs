@@ -108,24 +108,23 @@ impl Search<'_, '_, '_> {
                 )));
             }
             if member.name.is_empty() {
-                let before = self.path.bit_offset;
+                let (before, raw) = (self.path.bit_offset, self.raw);
                 if self.path.move_by(member.bit_offset.into(), self.pair.policy).is_err() {
                     continue;
                 }
                 self.raw += 1;
                 match self.member(name, local, member.ty)? {
                     found @ Found::Member(_) => return Ok(found),
-                    Found::Incompatible(ty) if self.pair.policy == Policy::Strict => {
-                        return Ok(Found::Incompatible(ty));
-                    }
-                    // libbpf goes on, with the offset of the member that did not fit still in its sum.
-                    found @ Found::Incompatible(_) => {
-                        result = found;
-                        self.path.bit_offset = self.path.bit_offset.wrapping_sub(member.bit_offset);
-                    }
-                    Found::Absent => self.path.bit_offset = before,
+                    found @ Found::Incompatible(_) => result = found,
+                    Found::Absent => {}
                 }
-                self.raw -= 1;
+                if self.pair.policy == Policy::Strict {
+                    (self.path.bit_offset, self.raw) = (before, raw);
+                } else {
+                    // A member that did not fit is still in libbpf's sums.
+                    self.path.bit_offset = self.path.bit_offset.wrapping_sub(member.bit_offset);
+                    self.raw -= 1;
+                }
             } else if member.name == name {
                 self.path.move_by(member.bit_offset.into(), self.pair.policy)?;
                 self.raw += 1;

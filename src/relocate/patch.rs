@@ -177,7 +177,8 @@ fn memory(insn: Insn, answers: &Answers) -> Result<Patched, Refused> {
     let Some((local, target)) = sized.filter(|(local, target)| local.load != target.load) else {
         return Ok(replaced(insn, new));
     };
-    if !resizable(local.scalar, target.scalar) {
+    let bitfields = local.is_bitfield() || target.is_bitfield();
+    if bitfields || !resizable(local.scalar, target.scalar) {
         return Ok(Patched::Unfit(super::reason::sizes(&local, &target)));
     }
     if width(insn) != local.load {

@@ -1,7 +1,7 @@
 //! Code without what cannot run.
 //!
 //! In: code, and which ways it can go. Out: the code without instructions that cannot run, without jumps that go one way only or to the next instruction, and without answers that nothing
-//! reads any more. No function becomes empty; a function that nothing enters stays as it is, but gives nothing if it asks what has no answer.
+//! reads any more. No function becomes empty; a poisoned one stays as it is, for the verifier to point at what is wrong; a function that nothing enters stays as it is, but gives nothing if it asks what has no answer.
 
 use super::apply::ApplyError;
 use super::edit::{At, Code, Edge, Function, Section, Slot, is_indirect, jump_distance};
@@ -24,11 +24,15 @@ pub(super) fn prune(
         }
         for function in section.functions.clone() {
             let at = |slot| At { section: *index, slot };
+            let asks = |slot| missing.contains(&at(slot));
+            if function.slots.clone().any(|slot| asks(slot) && reach.runs(at(slot))) {
+                continue;
+            }
             let pruned = if reach.is_entered(at(function.slots.start)) {
                 decide(section, &function, |slot| reach.ways(at(slot)));
                 let answers = |slot| answers.contains(&at(slot));
                 entered(section, &function, |slot| reach.runs(at(slot)), answers)
-            } else if function.slots.clone().any(|slot| missing.contains(&at(slot))) {
+            } else if function.slots.clone().any(asks) {
                 nothing(section, &function)
             } else {
                 continue;

@@ -98,6 +98,7 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
             });
         }
     }
+    list.sort_by_key(|record| record.core.order);
     Ok(Some(Records { types, list }))
 }
 

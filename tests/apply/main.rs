@@ -5,4 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod code;
+mod fixture;
+mod hostile;
+mod random;
 mod real;

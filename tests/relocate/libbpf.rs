@@ -33,9 +33,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// The record at which relocation ended: its number in its section.
     pub(crate) fn failed_record(&self) -> Option<usize> {
-        let (_, rest) = self.log.split_once("relo #").filter(|_| self.error != 0)?;
-        let at = self.log.lines().rfind(|line| line.contains(": failed to relocate: "))?;
-        let (_, number) = at.split_once("relo #").unwrap_or(("", rest));
+        let told = |line: &&str| {
+            line.contains(": failed to relocate: ") || line.contains(": failed to patch insn #")
+        };
+        let at = self.log.lines().rfind(told).filter(|_| self.refused())?;
+        let (_, number) = at.split_once("relo #")?;
         number.split(':').next()?.parse().ok()
     }
 

@@ -35,6 +35,8 @@ pub struct Core<'a> {
     pub access: &'a str,
     /// What is asked.
     pub kind: CoreKind,
+    /// Its number among the records of all sections, in the order of the file.
+    pub order: usize,
 }
 
 /// The records of one code section, in the order of the file.
@@ -71,15 +73,12 @@ impl<'a> Ext<'a> {
             ext.section(types, name)?.lines.push(Line { insn_off, file, text, line, col });
             Ok(())
         })?;
+        let mut order = 0;
         each(core, endian, |name, [insn_off, root, access, kind]| {
-            let kind = core_kind(kind)?;
+            let (kind, root) = (core_kind(kind)?, TypeId(root));
             let access = types.string(access)?;
-            ext.section(types, name)?.core.push(Core {
-                insn_off,
-                root: TypeId(root),
-                access,
-                kind,
-            });
+            ext.section(types, name)?.core.push(Core { insn_off, root, access, kind, order });
+            order += 1;
             Ok(())
         })?;
         Ok(ext)
