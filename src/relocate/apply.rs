@@ -218,12 +218,14 @@ fn describe(
     let Some((index, mut ubpf)) = index.zip(object.ubpf()?) else { return Ok(None) };
     ubpf.relocs.clear();
     ubpf.target.clone_from(&plan.target);
-    for section in code.into_iter().flat_map(|code| code.sections.values()) {
-        for function in &section.functions {
-            let is_it = |name: &str, of: &str| name == function.name && of == section.name;
-            for program in ubpf.programs.iter_mut().filter(|p| is_it(&p.name, &p.section)) {
-                program.insns = function.slots.len();
-            }
+    let sections = code.into_iter().flat_map(|code| code.sections.values());
+    let lengths: BTreeMap<(&str, &str), usize> = sections
+        .flat_map(|section| section.functions.iter().map(move |function| (section, function)))
+        .map(|(section, function)| ((&*section.name, &*function.name), function.slots.len()))
+        .collect();
+    for program in &mut ubpf.programs {
+        if let Some(len) = lengths.get(&(&*program.section, &*program.name)) {
+            program.insns = *len;
         }
     }
     Ok(Some((index, ubpf.text())))

@@ -178,7 +178,7 @@ impl Code {
         for (at, slot) in section.slots.iter().enumerate().filter(|(_, slot)| !slot.second) {
             let relocation = relocations.get(&at);
             if let Some(lead) = leads(At { section: index, slot: at }, slot.insn, relocation)
-                && let Some(edge) = self.checked(section, at, lead)?
+                && let Some(edge) = self.checked(section, at, &lead)?
             {
                 edges.push((at, edge));
             }
@@ -199,11 +199,11 @@ impl Code {
         &self,
         section: &Section,
         at: usize,
-        lead: Lead,
+        lead: &Lead,
     ) -> Result<Option<Edge>, ApplyError> {
         let own = section.function_at(at);
         let wrong = |why| if own.is_some() { Err(section.error(at, why)) } else { Ok(None) };
-        match lead {
+        match *lead {
             Lead::Jump(to) => {
                 let to = usize::try_from(to).ok().filter(|to| *to < section.slots.len());
                 let Some(to) = to else { return wrong("it jumps out of its section") };

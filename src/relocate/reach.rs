@@ -304,7 +304,7 @@ impl Walk<'_> {
         }
         let jump = jump_distance(insn).and(slot.edge);
         if let Some(Edge::Jump(to)) = jump {
-            return self.branch(insn, state, (to, next), &mut ways[at]);
+            return Walk::branch(insn, state, (to, next), &mut ways[at]);
         }
         ways[at].falls = true;
         self.straight(at, state, frame);
@@ -313,7 +313,6 @@ impl Walk<'_> {
 
     /// The ways that a jump can go.
     fn branch(
-        &self,
         insn: Insn,
         state: &State,
         (to, next): (usize, usize),
@@ -372,16 +371,18 @@ impl Walk<'_> {
                 let value = held.map(|(_, value)| *value);
                 state.set(dst, value);
             }
-            _ => self.store(insn, state, frame),
+            _ => Walk::store(insn, state, frame),
         }
     }
 
-    fn store(&self, insn: Insn, state: &mut State, frame: Frame) {
+    fn store(insn: Insn, state: &mut State, frame: Frame) {
         let Insn { code, dst, src, off, imm } = insn;
         let atomic = code & op::CLASS_MASK == op::STX && code & op::MODE_MASK == op::ATOMIC;
         if atomic {
             // It may load: into its source, its destination, or what is compared.
-            [0, src, dst].into_iter().for_each(|register| state.set(register, None));
+            for register in [0, src, dst] {
+                state.set(register, None);
+            }
         }
         if dst != FRAME {
             if frame == Frame::Shared {

@@ -33,7 +33,7 @@ fn jumps_go_where_they_went_when_instructions_come_and_go() {
     let longer = Edit::Replace(vec![load_context(2, 8), shift, shift]);
     let shorter = Edit::Replace(vec![mov(2, 7)]);
     let after = left(code, &[(4, longer), (2, shorter)]);
-    let expected = vec![
+    let expected = [
         load_context(0, 0),
         jeq(0, 1, 4),
         load_context(2, 8),

@@ -54,7 +54,8 @@ pub(crate) fn load_context(dst: u8, off: i16) -> Insn {
 }
 
 pub(crate) fn wide(dst: u8, value: u64) -> [Insn; 2] {
-    let [low, high] = [value, value >> 32].map(|half| (half as u32).cast_signed());
+    let [low, high] =
+        [value, value >> 32].map(|half| u32::try_from(half & 0xffff_ffff).unwrap().cast_signed());
     [insn(LDIMM64, dst, 0, 0, low), insn(0, 0, 0, 0, high)]
 }
 

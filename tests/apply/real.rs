@@ -19,7 +19,7 @@ fn objects(dir: &Path) -> Vec<(String, Vec<u8>)> {
     for source in sources {
         let name = source.file_name().unwrap().to_string_lossy().into_owned();
         let out = dir.join(&name).with_extension("o");
-        if name.ends_with(".ub") {
+        if source.extension().is_some_and(|e| e == "ub") {
             run(Command::new(env!("CARGO_BIN_EXE_ubpfc")).arg(&source).arg("-o").arg(&out));
             objects.push((name, std::fs::read(&out).unwrap()));
         } else if name.ends_with(".bpf.c") {
