@@ -3,7 +3,6 @@
 //! Types refer to each other by [`TypeId`]. Format: the kernel's `Documentation/bpf/btf.rst`.
 
 mod decode;
-mod distilled;
 mod find;
 mod pointer;
 mod read;

@@ -17,6 +17,7 @@ mod events;
 mod fail;
 mod field;
 mod matches;
+mod minimal;
 mod patch;
 mod plan;
 mod prune;
@@ -31,6 +32,7 @@ pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, bring_in};
 pub use choose::choose;
 
+use crate::btf::BtfError;
 use crate::isa::code::Insn;
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
@@ -211,6 +213,9 @@ pub enum RelocateError {
     /// The object cannot be read.
     #[error("{0}")]
     Object(String),
+    /// The kernel's types cannot be read.
+    #[error("the kernel's types are broken: {0}")]
+    Target(#[source] BtfError),
     /// The object and the kernel are of different byte orders.
     #[error("the object is {object}-endian, the kernel is {target}-endian")]
     ByteOrder {
@@ -273,6 +278,15 @@ pub enum RelocateError {
 /// A kernel's types need to hold every type of these, and all that they are made of.
 pub fn wanted<'o>(object: &Object<'o>) -> Result<Vec<(u32, &'o str)>, RelocateError> {
     plan::wanted(object)
+}
+
+/// The types of a kernel that the objects' records are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
+/// for that of a kernel which has none. Equal input gives equal bytes.
+pub fn minimal(
+    objects: &[&Object<'_>],
+    target: &crate::kernel::Target<'_>,
+) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target)
 }
 
 /// Answers every CO-RE record of an object from a kernel's types.

@@ -26,13 +26,13 @@ pub(super) fn decode<'a>(raw: Raw<'_, 'a>) -> Result<Type<&'a str>, BtfError> {
     let (kind, flag, vlen) = (raw.info.kind(), raw.info.flag(), raw.info.vlen());
     let name = btf.string(raw.name)?;
     let mut rest = Rest { btf, reader: raw.rest, vlen };
-    let ty = || btf.type_id(word);
+    let ty = TypeId(word);
     Ok(match kind {
         kind::INT => {
             let [encoding, offset, _, bits] = rest.word()?.to_be_bytes();
             Type::Int { name, bytes: word, bits, bit_offset: offset, encoding: encoding & 15 }
         }
-        kind::PTR => Type::Ptr(ty()?),
+        kind::PTR => Type::Ptr(ty),
         kind::ARRAY => {
             Type::Array { elem: rest.type_id()?, index: rest.type_id()?, len: rest.word()? }
         }
@@ -52,14 +52,14 @@ pub(super) fn decode<'a>(raw: Raw<'_, 'a>) -> Result<Type<&'a str>, BtfError> {
             Type::Enum { name, size: word, signed: flag, wide: true, values }
         }
         kind::FWD => Type::Fwd { union: flag, name },
-        kind::TYPEDEF => Type::Typedef { name, ty: ty()? },
-        kind::VOLATILE | kind::CONST | kind::RESTRICT => Type::Modifier { kind, ty: ty()? },
-        kind::FUNC => Type::Func { name, proto: ty()?, global: vlen == 1 },
+        kind::TYPEDEF => Type::Typedef { name, ty },
+        kind::VOLATILE | kind::CONST | kind::RESTRICT => Type::Modifier { kind, ty },
+        kind::FUNC => Type::Func { name, proto: ty, global: vlen == 1 },
         kind::FUNC_PROTO => {
             let params = rest.list(2, |rest| Ok((rest.name()?, rest.type_id()?)))?;
-            Type::FuncProto { ret: ty()?, params }
+            Type::FuncProto { ret: ty, params }
         }
-        kind::VAR => Type::Var { name, ty: ty()?, linkage: rest.word()? },
+        kind::VAR => Type::Var { name, ty, linkage: rest.word()? },
         kind::DATASEC => {
             let vars = rest.list(3, |rest| {
                 let (var, offset, size) = (rest.type_id()?, rest.word()?, rest.word()?);
@@ -68,8 +68,8 @@ pub(super) fn decode<'a>(raw: Raw<'_, 'a>) -> Result<Type<&'a str>, BtfError> {
             Type::DataSec { name, size: word, vars }
         }
         kind::FLOAT => Type::Float { name, size: word },
-        kind::DECL_TAG => Type::DeclTag { name, ty: ty()?, component: rest.word()?.cast_signed() },
-        kind::TYPE_TAG => Type::TypeTag { name, ty: ty()? },
+        kind::DECL_TAG => Type::DeclTag { name, ty, component: rest.word()?.cast_signed() },
+        kind::TYPE_TAG => Type::TypeTag { name, ty },
         _ => return Err(BtfError::UnknownKind { id: id.0, kind }),
     })
 }
@@ -92,8 +92,7 @@ impl<'a> Rest<'_, 'a> {
     }
 
     fn type_id(&mut self) -> Result<TypeId, BtfError> {
-        let word = self.word()?;
-        self.btf.type_id(word)
+        self.word().map(TypeId)
     }
 
     fn name(&mut self) -> Result<&'a str, BtfError> {

@@ -1,7 +1,7 @@
 //! Names that are looked for among all names of a section, most of which are others.
 //!
 //! In: the wanted names, then strings as they stand in a section: each the start of what follows it. Out: which of the wanted names a string is, what follows `___` left out. What a string costs does not depend on how
-//! many names are wanted: most are told to be others by their first two bytes, the rest by a binary search.
+//! many names are wanted: most are told to be others by how they begin, the rest by a binary search.
 
 use super::essential;
 use super::read::MAX_STRING;
@@ -10,8 +10,10 @@ use super::read::MAX_STRING;
 pub(super) struct Wanted<'n> {
     /// Sorted.
     names: Vec<Name<'n>>,
-    /// One bit for each pair of bytes that a wanted string may begin with.
-    pairs: Box<[u64; 1024]>,
+    /// Which bytes at the beginning of a string all names have, up to four.
+    mask: u32,
+    /// Bits for how the names begin, by a hash.
+    beginnings: Box<[u64; 1024]>,
 }
 
 struct Name<'n> {
@@ -32,7 +34,12 @@ impl<'n> Wanted<'n> {
         let mut sorted: Vec<(&[u8], usize)> =
             wanted.map(|(index, name)| (name.as_bytes(), index)).collect();
         sorted.sort_unstable();
-        let mut pairs = Box::new([0; 1024]);
+        let shortest = sorted.iter().map(|(bytes, _)| bytes.len()).min().unwrap_or(0);
+        let mask = match shortest {
+            0 => 0,
+            len => u32::MAX >> (32 - 8 * len.min(4)),
+        };
+        let mut beginnings = Box::new([0; 1024]);
         let mut names = Vec::<Name>::with_capacity(sorted.len());
         for (bytes, index) in sorted {
             let mut within = names.len().checked_sub(1);
@@ -41,25 +48,17 @@ impl<'n> Wanted<'n> {
             {
                 within = before.within;
             }
-            let seconds = match bytes {
-                [_, second, ..] => [*second; 2],
-                // After a name of one letter the string ends, or a flavor follows.
-                _ => [0, b'_'],
-            };
-            for second in seconds {
-                let (word, bit) = place(bytes.first().copied().unwrap_or(0), second);
-                pairs[word] |= bit;
-            }
+            let (word, bit) = place(bytes, mask);
+            beginnings[word] |= bit;
             names.push(Name { bytes, index, within });
         }
-        Wanted { names, pairs }
+        Wanted { names, mask, beginnings }
     }
 
     /// Whether a string that begins so may be one of them; if not, it is none.
     pub(super) fn may_have(&self, string: &[u8]) -> bool {
-        let [first, second, ..] = *string else { return false };
-        let (word, bit) = place(first, second);
-        self.pairs[word] & bit != 0
+        let (word, bit) = place(string, self.mask);
+        self.beginnings[word] & bit != 0
     }
 
     /// Tells the places of all that the string at the beginning of `string` is, which ends at its first NUL.
@@ -89,8 +88,15 @@ fn ends(name: &[u8], rest: &[u8]) -> bool {
     std::str::from_utf8(&whole).is_ok_and(|whole| essential(whole).as_bytes() == name)
 }
 
-/// The word and bit of a pair of bytes.
-fn place(first: u8, second: u8) -> (usize, u64) {
-    let pair = usize::from(first) << 8 | usize::from(second);
-    (pair >> 6, 1 << (pair & 63))
+/// The word and bit for the beginning of a string.
+fn place(string: &[u8], mask: u32) -> (usize, u64) {
+    let padded = || {
+        let mut bytes = [0; 4];
+        bytes.iter_mut().zip(string).for_each(|(to, byte)| *to = *byte);
+        bytes
+    };
+    let bytes = string.first_chunk().copied().unwrap_or_else(padded);
+    // The upper 16 bits of a product depend on all bits of its factors (Fibonacci hashing).
+    let hash = (u32::from_le_bytes(bytes) & mask).wrapping_mul(0x9e37_79b9) >> 16;
+    ((hash >> 6) as usize, 1 << (hash & 63))
 }

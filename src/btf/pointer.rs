@@ -8,10 +8,8 @@ use super::{Type, TypeId, kind};
 
 /// The size of a pointer in bytes.
 pub(super) fn size(types: &Btf<'_>) -> u32 {
-    let of =
-        |wanted| types.ids().filter(move |id| types.kind(*id).is_ok_and(|kind| kind == wanted));
-    let long = || of(kind::INT).find_map(|id| long(types, id));
-    let apart = || of(kind::STRUCT).find_map(|id| apart(types, id));
+    let long = || types.of_kind(kind::INT).find_map(|id| long(types, id));
+    let apart = || types.of_kind(kind::STRUCT).find_map(|id| apart(types, id));
     long().or_else(apart).unwrap_or(8)
 }
 

@@ -5,7 +5,6 @@
 //! an error, in time and memory proportional to them.
 
 use super::decode::{Raw, decode};
-use super::distilled::Distilled;
 use super::find::Wanted;
 use super::section::{Info, Section, known, word};
 use super::{Type, TypeId, VOID, kind};
@@ -50,14 +49,6 @@ pub enum BtfError {
         /// The number of its kind.
         kind: u32,
     },
-    /// A type of a distilled base that the real base has not, or more than once.
-    #[error("the base has {found} types that could be the {name} which the module was built with")]
-    Distilled {
-        /// The type: `struct sock of 760 bytes`.
-        name: String,
-        /// How many there are.
-        found: usize,
-    },
     /// A type that contains itself, or is nested beyond reason.
     #[error("type {0} is nested too deeply")]
     TooDeep(u32),
@@ -75,8 +66,6 @@ pub struct Btf<'a> {
     /// Where each of the section's own types begins.
     offsets: Vec<u32>,
     base: Option<Arc<Btf<'a>>>,
-    /// What the section takes for its base.
-    distilled: Option<Arc<Distilled<'a>>>,
     /// In bytes, once it is known.
     pointer_size: OnceLock<u32>,
 }
@@ -92,27 +81,12 @@ impl<'a> Btf<'a> {
         Btf::read(data, Some(base))
     }
 
-    /// Reads a section whose types and strings go on where those of `distilled` end, a section `.BTF.base` that says no more of the types of the base than what they are called and how large
-    /// they are. They are looked up in `base`, and from there on the section is as one that is split from `base`. A module that was built for another kernel than `base` is an error where the types
-    /// that it uses have changed their sizes.
-    pub fn split_distilled(
-        data: &'a [u8],
-        distilled: &'a [u8],
-        base: Arc<Btf<'a>>,
-    ) -> Result<Btf<'a>, BtfError> {
-        let own = Arc::new(Btf::parse(distilled)?);
-        // Only to see which types of its base it embeds.
-        let module = Btf::read(data, Some(own.clone()))?;
-        let distilled = Distilled::new(own, &module, &base)?;
-        Ok(Btf { base: Some(base), distilled: Some(Arc::new(distilled)), ..module })
-    }
-
     fn read(data: &'a [u8], base: Option<Arc<Btf<'a>>>) -> Result<Btf<'a>, BtfError> {
         let section = Section::parse(data)?;
         let first = base.as_ref().map_or(1, |base| base.end().0);
         let (endian, offsets) = (section.endian, section.offsets(first)?);
         let pointer_size = OnceLock::new();
-        Ok(Btf { endian, section, offsets, base, distilled: None, pointer_size })
+        Ok(Btf { endian, section, offsets, base, pointer_size })
     }
 
     /// The size of a pointer in bytes: what [`Btf::set_pointer_size`] says, otherwise what the types show (see [`super::pointer`]).
@@ -179,13 +153,6 @@ impl<'a> Btf<'a> {
         Ok(Raw { btf, id, name, info: Info(info), word, rest })
     }
 
-    /// The type that the section means by a number.
-    pub(super) fn type_id(&self, number: u32) -> Result<TypeId, BtfError> {
-        self.distilled
-            .as_ref()
-            .map_or(Ok(TypeId(number)), |distilled| distilled.type_id(number, self.first()))
-    }
-
     /// The string at an offset, also of the base.
     pub fn string(&self, offset: u32) -> Result<&'a str, BtfError> {
         if offset == 0 {
@@ -202,7 +169,7 @@ impl<'a> Btf<'a> {
     fn tail(&self, offset: u32) -> &'a [u8] {
         let mut btf = self;
         loop {
-            let base = btf.strings_base();
+            let base = btf.base.as_deref();
             match (offset.checked_sub(base.map_or(0, Btf::strings_end)), base) {
                 (Some(own), _) => return btf.section.strings.get(own as usize..).unwrap_or(&[]),
                 (None, Some(base)) => btf = base,
@@ -211,15 +178,9 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// What has the strings before its own.
-    fn strings_base(&self) -> Option<&Btf<'a>> {
-        let distilled = self.distilled.as_ref().map(|distilled| &distilled.types);
-        distilled.or(self.base.as_ref()).map(Arc::as_ref)
-    }
-
     fn strings_end(&self) -> u32 {
         let own = u32::try_from(self.section.strings.len()).unwrap_or(u32::MAX);
-        self.strings_base().map_or(0, Btf::strings_end).saturating_add(own)
+        self.base.as_deref().map_or(0, Btf::strings_end).saturating_add(own)
     }
 
     /// Its own types, not those of its base, whose name is one of `names` when what follows `___` is left out (see [`super::essential`]): for each name, in the order of ids.
@@ -227,15 +188,36 @@ impl<'a> Btf<'a> {
     pub fn find(&self, names: &[&str]) -> Vec<Vec<TypeId>> {
         let mut found = vec![Vec::new(); names.len()];
         let wanted = Wanted::new(names);
-        for (id, offset) in self.ids().zip(&self.offsets) {
-            let Some(head) = self.section.types.get(*offset as usize..) else { continue };
-            let name = word(self.endian, head, 0).filter(|name| *name != 0);
-            let Some(tail) = name.map(|name| self.tail(name)) else { continue };
-            if wanted.may_have(tail) && self.kind(id).is_ok_and(known) {
-                wanted.named(tail, |index| found[index].push(id));
+        let start = self.base.as_deref().map_or(0, Btf::strings_end);
+        for (id, head) in self.heads() {
+            let Some(name) = word(self.endian, head, 0).filter(|name| *name != 0) else { continue };
+            let tail = match name.checked_sub(start) {
+                Some(own) => self.section.strings.get(own as usize..).unwrap_or(&[]),
+                None => self.tail(name),
+            };
+            if wanted.may_have(tail) {
+                let known = self.kind(id).is_ok_and(known);
+                wanted.named(tail, |index| found[index].extend(known.then_some(id)));
             }
         }
         found
+    }
+
+    /// Its own types with the bytes that begin with them.
+    fn heads(&self) -> impl Iterator<Item = (TypeId, &'a [u8])> {
+        let types = self.section.types;
+        let at = |offset: &u32| types.get(*offset as usize..).unwrap_or(&[]);
+        self.ids().zip(self.offsets.iter().map(at))
+    }
+
+    /// Its own types of a kind.
+    pub(super) fn of_kind(&self, kind: u32) -> impl Iterator<Item = TypeId> {
+        let info = |head| word(self.endian, head, 4).map(Info);
+        let mut heads = self.heads();
+        std::iter::from_fn(move || {
+            let of = heads.find(|(_, head)| info(head).is_some_and(|info| info.kind() == kind));
+            of.map(|(id, _)| id)
+        })
     }
 
     /// What is behind typedefs, qualifiers and type tags.
@@ -249,7 +231,7 @@ impl<'a> Btf<'a> {
             if !is_modifier(raw.info.kind()) {
                 return Ok(at);
             }
-            at = raw.btf.type_id(raw.word)?;
+            at = TypeId(raw.word);
         }
         Err(BtfError::TooDeep(id.0))
     }
@@ -277,11 +259,11 @@ impl<'a> Btf<'a> {
                     let mut words = || Some([raw.rest.u32()?, raw.rest.u32()?, raw.rest.u32()?]);
                     let [elem, _index, len] = words().ok_or(BtfError::Truncated("a type"))?;
                     count = count.checked_mul(len).ok_or(none.clone())?;
-                    at = raw.btf.type_id(elem)?;
+                    at = TypeId(elem);
                     continue;
                 }
                 kind::VAR | kind::DECL_TAG => {
-                    at = raw.btf.type_id(raw.word)?;
+                    at = TypeId(raw.word);
                     continue;
                 }
                 _ => return Err(none),
