@@ -24,7 +24,7 @@ use crate::source::Span;
 pub use helper::Helper;
 use la_arena::{Arena, Idx};
 pub use print::print;
-use reloc::{AccessId, CoreReloc};
+use reloc::{AccessId, ArgId, CoreReloc};
 use smol_str::SmolStr;
 
 /// A handle of a value.
@@ -180,6 +180,8 @@ pub enum Off {
     Bytes(i16),
     /// By the target's byte offset of that field; a loader may also correct the width.
     Core(AccessId),
+    /// By eight bytes for each argument of the kernel's event before this one, whose index in the known prototypes it is; a relocator may correct it.
+    Arg(ArgId, u16),
 }
 
 /// What kind of memory an access touches: it decides what may be reordered or merged.
@@ -343,12 +345,37 @@ pub enum Term {
 pub struct Module {
     /// One for each program of the HIR, in its order.
     pub funcs: Vec<Func>,
-    /// Functions that helpers call back.
+    /// Other forms of the programs, which are set aside for targets that the first ones are not for.
+    pub others: Vec<(Form, Func)>,
+    /// Functions that helpers call back; what they do is the same for all forms.
     pub callbacks: Vec<Func>,
     /// What the programs ask about the target.
     pub accesses: reloc::Accesses,
+    /// What the programs read of their events' arguments.
+    pub args: reloc::Args,
     /// Constants and parameters.
     pub rodata: Rodata,
+}
+
+/// What a program is compiled for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The index of the program in the HIR.
+    pub program: usize,
+    /// The raw tracepoint that it is attached to.
+    pub event: SmolStr,
+    /// Whether the kernel knows the types of its arguments (`tp_btf`), so that it reads what they point to directly. Otherwise (`raw_tp`) all kernel memory is read by
+    /// `bpf_probe_read_kernel`, and the kernel needs no BTF.
+    pub typed: bool,
+}
+
+impl Form {
+    /// The forms of a program at raw tracepoints in the order of preference: the first is what stock loaders see. None of a program without an event.
+    pub fn of(program: &crate::sema::hir::Program, index: usize) -> impl Iterator<Item = Form> {
+        program.events().flat_map(move |event| {
+            [true, false].map(|typed| Form { program: index, event: event.clone(), typed })
+        })
+    }
 }
 
 /// The read-only data of an object.

@@ -31,6 +31,9 @@ use smol_str::SmolStr;
 /// The section of our own: JSON in the form of [`ubpf::Ubpf`].
 pub const UBPF_SECTION: &str = ".ubpf";
 
+/// The section of programs that are set aside: an object in itself, whose type information is that of the object around it.
+pub const ASIDE_SECTION: &str = ".ubpf.alt";
+
 /// The kernel takes no larger BTF (v6.12 include/uapi/linux/btf.h: `BTF_MAX_SIZE`).
 const MAX_BTF: usize = 16 << 20;
 
@@ -114,19 +117,25 @@ pub fn write(
     let maps = maps::add(hir, code, &mut btf, &mut file);
     let rodata = rodata::add(hir, &code.rodata, &mut btf, &mut file);
     declare_records(hir, &mut btf);
-    let symbols = code::Symbols { maps, rodata };
-    let info =
-        plan.emit(&code_sections, &flavors, &symbols, sources, target, &mut btf, &mut file)?;
+    let callbacks = code::callbacks(code);
+    let symbols = code::Symbols { maps, rodata, text: plan.text(&code_sections) };
+    let mut emit = |plan: &code::Plan<'_>, added: &[_], symbols: &_, file: &mut _| {
+        plan.emit(added, &callbacks, &flavors, symbols, sources, target, &mut btf, file)
+    };
+    let info = emit(&plan, &code_sections, &symbols, &mut file)?;
+    let aside = code::Plan::aside(hir, code);
+    let aside = if aside.is_empty() {
+        None
+    } else {
+        let mut file = elf::File::default();
+        let sections = aside.add_sections(&mut file);
+        let symbols = aside.undefined(hir, &mut file);
+        let info = emit(&aside, &sections, &symbols, &mut file)?;
+        file.section(data(".BTF.ext", 0, 4, btf_ext::encode(&info, endian)));
+        Some(file.bytes(endian))
+    };
 
     let ubpf = ubpf::describe(hir, code, sources, &flavors);
-    let data = |name: &str, flags, align, data| Section {
-        name: name.into(),
-        kind: section_type::PROGBITS,
-        flags,
-        align,
-        data,
-        relocs: Vec::new(),
-    };
     file.section(data(
         "license",
         section_flags::ALLOC | section_flags::WRITE,
@@ -140,11 +149,19 @@ pub fn write(
     file.section(data(".BTF", 0, 4, btf));
     file.section(data(".BTF.ext", 0, 4, btf_ext::encode(&info, endian)));
     // libbpf passes over string tables in silence and warns of any other section that it does not know.
-    file.section(Section {
-        kind: section_type::STRTAB,
-        ..data(UBPF_SECTION, 0, 1, ubpf.into_bytes())
-    });
+    let own =
+        |name, align, bytes| Section { kind: section_type::STRTAB, ..data(name, 0, align, bytes) };
+    file.section(own(UBPF_SECTION, 1, ubpf.into_bytes()));
+    if let Some(aside) = aside {
+        file.section(own(ASIDE_SECTION, 8, aside));
+    }
     Ok(file.bytes(endian))
+}
+
+/// A section without relocations.
+fn data(name: &str, flags: u64, align: u64, data: Vec<u8>) -> Section {
+    let kind = section_type::PROGBITS;
+    Section { name: name.into(), kind, flags, align, data, relocs: Vec::new() }
 }
 
 /// Describes the records that `emit` writes: nothing refers to their types, but readers find them by name.

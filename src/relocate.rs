@@ -7,11 +7,14 @@
 
 pub mod apply;
 mod asked;
+mod bring;
 mod candidates;
+pub mod choose;
 mod compat;
 mod constant;
 mod convert;
 pub mod edit;
+mod events;
 mod fail;
 mod field;
 mod matches;
@@ -27,6 +30,8 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
+pub use bring::{BringError, bring_in};
+pub use choose::choose;
 pub use reason::spell;
 
 use crate::btf::BtfError;

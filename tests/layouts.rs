@@ -190,7 +190,7 @@ fn input(world: &World) -> Input<'_> {
 #[test]
 fn a_script_sees_the_same_whatever_the_layout() {
     let script = Script::new(SCRIPT).unwrap_or_else(|told| panic!("{told}"));
-    let mut seen = Vec::new();
+    let (mut seen, mut forms) = (Vec::new(), 0);
     for layout in [OLD, NEW] {
         let world = world(layout);
         for program in 0..script.hir.programs.len() {
@@ -204,12 +204,21 @@ fn a_script_sees_the_same_whatever_the_layout() {
                     panic!("{} on {cpu:?}: {e}", script.hir.programs[program].name)
                 });
                 assert_eq!(state, expected, "{} on {cpu:?}", script.hir.programs[program].name);
+                for (form, function) in code.others.iter().filter(|(f, _)| f.program == program) {
+                    let mut state = State::new(&script.hir);
+                    let input = input(&world);
+                    vm::run_form(&script.hir, &code, function, form.typed, &input, &mut state)
+                        .unwrap_or_else(|e| panic!("{form:?} on {cpu:?}: {e}"));
+                    assert_eq!(state, expected, "{form:?} on {cpu:?}");
+                    forms += 1;
+                }
             }
             seen.push((program, expected));
         }
     }
     let (old, new) = seen.split_at(script.hir.programs.len());
     assert_eq!(old, new, "the two kernels differ");
+    assert!(forms >= 2 * CPUS.len(), "programs have forms that need no types");
 }
 
 #[test]

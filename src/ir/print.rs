@@ -96,6 +96,7 @@ impl Printer<'_> {
                 write!(f, "load.{sign}{} {} {}", w(*width), space_name(*space), V(*addr))?;
                 match off {
                     Off::Bytes(off) => plus(f, *off),
+                    Off::Arg(_, index) => plus(f, i16::try_from(*index * 8).unwrap_or(i16::MAX)),
                     Off::Core(access) => {
                         f.write_str(" + ")?;
                         self.access(f, *access)

@@ -3,8 +3,8 @@
 //! An [`Access`] says where a field is believed to be found (names) and what it is believed to be (a local type, from which the object writer
 //! makes a flavor of the kernel struct). A [`CoreReloc`] is one question about it, whose answer a loader patches into an instruction.
 
-use crate::sema::hir::{KStep, PrototypeId};
-use crate::sema::types::IntTy;
+use crate::sema::hir::{Arg, Hir, KParamTy, KStep, PrototypeId};
+use crate::sema::types::{IntTy, Pointee, Ty};
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 use smol_str::SmolStr;
@@ -93,6 +93,81 @@ pub enum FieldQuestion {
     LshiftU64,
     /// The right shift that then isolates it.
     RshiftU64,
+}
+
+/// A handle of an [`ArgRead`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArgId(pub u32);
+
+/// An argument of a kernel event, as a program wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ArgRead {
+    /// What kernels call it, tried in order.
+    pub names: Vec<SmolStr>,
+    /// What it must be: any integer or enum for an integer; for a pointer to a struct or union, one of that name; any pointer for another.
+    pub ty: KParamTy,
+    /// Whether the event may lack it.
+    pub optional: bool,
+}
+
+impl ArgRead {
+    /// What an expression of that type reads.
+    pub fn of(hir: &Hir, arg: &Arg, ty: &Ty) -> ArgRead {
+        let pointer = |to| KParamTy::Ptr(Box::new(to));
+        let ty = match ty {
+            Ty::Ptr(Pointee::Mirror(id)) => {
+                pointer(KParamTy::Struct(hir.mirrors[*id].kernel.clone()))
+            }
+            Ty::Ptr(Pointee::Kernel(name)) => pointer(KParamTy::Struct(name.clone())),
+            Ty::Ptr(_) => pointer(KParamTy::Void),
+            Ty::Int(int) => KParamTy::Int(*int),
+            Ty::Enum(id) => KParamTy::Int(hir.enums[*id].repr),
+            Ty::Bool => KParamTy::Int(IntTy::U8),
+            Ty::Error
+            | Ty::Void
+            | Ty::Str(_)
+            | Ty::Array(..)
+            | Ty::Tuple(_)
+            | Ty::Struct(_)
+            | Ty::Mirror(_) => KParamTy::Int(IntTy::U64),
+        };
+        ArgRead { names: arg.names.clone(), ty, optional: arg.nullable }
+    }
+}
+
+/// The arguments that a script reads, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    set: IndexSet<ArgRead, FxBuildHasher>,
+}
+
+impl Args {
+    /// The id of an argument, which is added if it is new.
+    ///
+    /// # Panics
+    /// When there are 2^32 of them, which no memory holds.
+    pub fn intern(&mut self, arg: ArgRead) -> ArgId {
+        let (index, _) = self.set.insert_full(arg);
+        ArgId(u32::try_from(index).expect("fewer arguments than instructions"))
+    }
+
+    /// The argument.
+    ///
+    /// # Panics
+    /// When the id is not from this set.
+    pub fn get(&self, id: ArgId) -> &ArgRead {
+        &self.set[id.0 as usize]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
 }
 
 /// The accesses of a script, each once.

@@ -22,6 +22,8 @@ use thiserror::Error;
 pub struct Env {
     /// How many accesses there are.
     pub accesses: usize,
+    /// How many arguments there are.
+    pub args: usize,
     /// How many callbacks there are.
     pub callbacks: usize,
     /// How many bytes of `.rodata` there are.
@@ -32,6 +34,7 @@ impl From<&Module> for Env {
     fn from(module: &Module) -> Env {
         Env {
             accesses: module.accesses.iter().count(),
+            args: module.args.len(),
             callbacks: module.callbacks.len(),
             rodata: module.rodata.bytes.len(),
         }
@@ -53,7 +56,13 @@ pub struct VerifyError {
 /// Checks every function of a module.
 pub fn verify_module(module: &Module) -> Result<(), VerifyError> {
     let env = Env::from(module);
-    module.funcs.iter().chain(&module.callbacks).try_for_each(|func| verify(func, &env).map(drop))
+    let others = module.others.iter().map(|(_, func)| func);
+    module
+        .funcs
+        .iter()
+        .chain(others)
+        .chain(&module.callbacks)
+        .try_for_each(|func| verify(func, &env).map(drop))
 }
 
 /// Checks a function, and gives its graph, which had to be made for that.
@@ -187,6 +196,9 @@ impl Verifier<'_> {
                 match off {
                     Off::Core(access) => self.access(*access),
                     Off::Bytes(off) => self.in_slot(*addr, *off, *width),
+                    Off::Arg(id, _) => ensure((id.0 as usize) < self.env.args, || {
+                        "the argument does not exist".into()
+                    }),
                 }
             }
             Op::Store { width, addr, off, space, .. } => {

@@ -1,7 +1,7 @@
 //! Machine code with its relocations: what lowering gives and the object writer takes.
 
-use crate::ir::reloc::{Accesses, CoreReloc};
-use crate::ir::{MapTarget, Rodata};
+use crate::ir::reloc::{Accesses, ArgId, Args, CoreReloc};
+use crate::ir::{Form, MapTarget, Rodata};
 use crate::source::Span;
 use smol_str::SmolStr;
 
@@ -29,18 +29,27 @@ pub struct InsnIdx(pub u32);
 pub struct Code {
     /// The programs, in the order of the HIR's.
     pub programs: Vec<Function>,
+    /// Other forms of them, which are set aside.
+    pub others: Vec<(Form, Function)>,
     /// Functions that helpers call back, in the order of the IR's.
     pub callbacks: Vec<Function>,
     /// What the relocations ask about.
     pub accesses: Accesses,
+    /// What the programs read of their events' arguments.
+    pub args: Args,
     /// Constants and parameters.
     pub rodata: Rodata,
 }
 
 impl Code {
-    /// Every function: the programs, then the callbacks.
-    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+    /// The programs in their first forms, then the callbacks.
+    pub fn first_forms(&self) -> impl Iterator<Item = &Function> {
         self.programs.iter().chain(&self.callbacks)
+    }
+
+    /// Every function: the first forms, then what is set aside.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.first_forms().chain(self.others.iter().map(|(_, function)| function))
     }
 }
 
@@ -85,6 +94,8 @@ pub enum RelocKind {
     Rodata(u32),
     /// The address of a function: the index in [`Code::callbacks`].
     Callback(u32),
+    /// The place of an event's argument: the instruction holds that in the known prototypes, and a relocator may correct it.
+    Arg(ArgId),
     /// An answer about the target. The instruction holds 0 until the object writer knows the local value.
     Core(CoreReloc),
 }

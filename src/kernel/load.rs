@@ -8,7 +8,7 @@ use crate::btf::{self, Btf, BtfError, kind};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A type that is wanted: its kind, one of [`kind`] (enums of either width count as one), and its name without a flavor.
+/// A type that is wanted: its kind, one of [`kind`] (enums of either width count as one), and its name without a flavor. Of kind 0, for its sake alone no module is looked into.
 pub type Wanted<'n> = (u32, &'n str);
 
 impl Kernel {
@@ -29,7 +29,8 @@ impl Kernel {
             if missing.is_empty() {
                 return Ok(loaded);
             }
-            let names: Vec<&str> = missing.iter().map(|(_, name)| *name).collect();
+            let if_there = wanted.iter().filter(|(kind, _)| *kind == 0);
+            let names: Vec<&str> = missing.iter().chain(if_there).map(|(_, name)| *name).collect();
             for (name, source) in &self.modules {
                 let types = on_image(source.as_ref(), &names, &loaded.image.btf, &base);
                 let lacks = types.and_then(|types| {
@@ -120,7 +121,7 @@ fn without_candidate<'n>(btf: &Btf<'_>, wanted: &[Wanted<'n>]) -> Vec<Wanted<'n>
         let fits = ids
             .iter()
             .any(|id| btf.get(*id).is_ok_and(|ty| class(kind_of(&ty)) == class(wanted.0)));
-        (!fits).then_some(*wanted)
+        (!fits && wanted.0 != 0).then_some(*wanted)
     };
     wanted.iter().zip(found).filter_map(lacks).collect()
 }

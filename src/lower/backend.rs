@@ -26,7 +26,8 @@ const MAX_SLOTS: usize = 1_000_000;
 /// When a pass breaks an invariant of the IR, which is a bug.
 pub fn optimize(module: &mut Module) {
     let env = verify::Env::from(&*module);
-    for func in module.funcs.iter_mut().chain(&mut module.callbacks) {
+    let others = module.others.iter_mut().map(|(_, func)| func);
+    for func in module.funcs.iter_mut().chain(others).chain(&mut module.callbacks) {
         passes::run(func, &env);
     }
 }
@@ -67,7 +68,15 @@ pub fn emit(module: Module, hir: &Hir, target: Target) -> Result<Code, Diags> {
     if diags.has_errors() {
         return Err(diags);
     }
-    Ok(Code { programs, callbacks, accesses: module.accesses, rodata: module.rodata })
+    let others = (module.others.into_iter())
+        .filter_map(|(form, func)| {
+            let span = hir.programs.get(form.program).map(|p| p.span);
+            // A form that exceeds a limit which the first one keeps is not there.
+            Some((form, function(func, &env, target, Role::Program { called }, span).ok()?))
+        })
+        .collect();
+    let Module { accesses, args, rodata, .. } = module;
+    Ok(Code { programs, others, callbacks, accesses, args, rodata })
 }
 
 /// What a function is.

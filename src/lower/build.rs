@@ -23,9 +23,9 @@ mod walk;
 mod tests;
 
 use crate::diag::{Code, Diagnostic, Diags};
-use crate::ir::reloc::Accesses;
-use crate::ir::{Func, Module, Rodata, RodataVar, SlotId};
-use crate::sema::hir::{self, ArgPlace, ConstValue, Hir, LocalId, ParamId};
+use crate::ir::reloc::{Accesses, Args};
+use crate::ir::{Form, Func, Module, Rodata, RodataVar, SlotId};
+use crate::sema::hir::{self, Arg, ConstValue, Hir, LocalId, ParamId};
 use crate::sema::layout;
 use crate::sema::types::{IntTy, Ty};
 use crate::source::Span;
@@ -33,6 +33,7 @@ use crate::target::Target;
 use func::{FuncBuilder, Join};
 use memory::Place;
 use origin::Origins;
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,13 +54,18 @@ pub fn build(hir: &Hir, target: Target) -> Result<Module, Diags> {
     if unit.diags.has_errors() {
         return Err(unit.diags);
     }
-    let funcs = hir.programs.iter().map(|program| Program::new(&mut unit, program).build());
-    let funcs = funcs.collect();
+    let (mut funcs, mut others) = (Vec::new(), Vec::new());
+    for (index, program) in hir.programs.iter().enumerate() {
+        let mut forms = Form::of(program, index);
+        funcs.push(Program::new(&mut unit, program, forms.next().as_ref()).build());
+        others.extend(forms);
+    }
     if unit.diags.has_errors() {
         return Err(unit.diags);
     }
-    let callbacks = unit.callbacks;
-    Ok(Module { funcs, callbacks, accesses: unit.accesses, rodata: unit.rodata })
+    let others = others.into_iter().filter_map(|form| unit.other(form)).collect();
+    let Unit { callbacks, accesses, args, rodata, .. } = unit;
+    Ok(Module { funcs, others, callbacks, accesses, args, rodata })
 }
 
 /// Where the parts of a map's key are.
@@ -76,6 +82,7 @@ struct Unit<'h> {
     hir: &'h Hir,
     target: Target,
     accesses: Accesses,
+    args: Args,
     rodata: Rodata,
     callbacks: Vec<Func>,
     diags: Diags,
@@ -92,6 +99,7 @@ impl<'h> Unit<'h> {
             hir,
             target,
             accesses: Accesses::default(),
+            args: Args::default(),
             rodata: Rodata::default(),
             callbacks: Vec::new(),
             diags: Diags::new(),
@@ -109,6 +117,14 @@ impl<'h> Unit<'h> {
             unit.params.insert(id, offset);
         }
         unit
+    }
+
+    /// A program in a form that is set aside; nothing where it exceeds a limit that the first form keeps.
+    fn other(&mut self, form: Form) -> Option<(Form, Func)> {
+        let program = &self.hir.programs[form.program];
+        let func = Program::new(self, program, Some(&form)).build();
+        let whole = std::mem::take(&mut self.diags).is_empty();
+        whole.then_some((form, func))
     }
 
     /// A number as the target keeps it in that many bytes.
@@ -220,13 +236,15 @@ struct Program<'u, 'h> {
     unit: &'u mut Unit<'h>,
     hir: &'h Hir,
     source: &'h hir::Program,
+    /// The event whose arguments it reads; none where it has none.
+    event: SmolStr,
     f: FuncBuilder,
     /// The stack slots of variables that live in memory.
     slots: BTreeMap<LocalId, SlotId>,
     /// Eight bytes that are read again as soon as they are written.
     scratch: Option<SlotId>,
     /// Arguments that were used so far, as [`func::Fact::Arg`] numbers them.
-    args: Vec<&'h [ArgPlace]>,
+    args: Vec<&'h Arg>,
     origins: Origins,
     /// The loops around here, innermost last.
     loops: Vec<Loop>,
@@ -240,17 +258,24 @@ struct Loop {
 }
 
 impl<'u, 'h> Program<'u, 'h> {
-    fn new(unit: &'u mut Unit<'h>, source: &'h hir::Program) -> Program<'u, 'h> {
+    fn new(
+        unit: &'u mut Unit<'h>,
+        source: &'h hir::Program,
+        form: Option<&Form>,
+    ) -> Program<'u, 'h> {
         let hir = unit.hir;
+        let event = form.map(|form| form.event.clone()).unwrap_or_default();
+        let origins = Origins::of(hir, source, &event, form.is_some_and(|form| form.typed));
         Program {
             unit,
             hir,
             source,
+            event,
             f: FuncBuilder::new(source.name.clone(), source.span),
             slots: BTreeMap::new(),
             scratch: None,
             args: Vec::new(),
-            origins: Origins::of(hir, source),
+            origins,
             loops: Vec::new(),
         }
     }

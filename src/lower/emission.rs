@@ -308,6 +308,10 @@ impl Emit<'_> {
                         self.reloc(RelocKind::Core(Field(*access, ByteOffset)));
                         0
                     }
+                    Disp::Arg(arg, index) => {
+                        self.reloc(RelocKind::Arg(*arg));
+                        i32::from(*index) * 8
+                    }
                 };
                 let (base, off) = self.address(*base, bytes);
                 self.put(opcode::LDX | size | mode, reg(*dst), base, off, 0);

@@ -4,7 +4,7 @@
 //! [`regalloc`](super::regalloc) leaves fixed registers only; [`emission`](super::emission) writes it down. Invariant: between blocks no
 //! fixed register is live but for the context at the entry.
 
-use crate::ir::reloc::{AccessId, CoreReloc};
+use crate::ir::reloc::{AccessId, ArgId, CoreReloc};
 use crate::ir::{CmpOp, Helper, MapTarget, SlotId};
 use crate::source::Span;
 
@@ -68,6 +68,7 @@ pub(super) enum Base {
 pub(super) enum Disp {
     Bytes(i32),
     Core(AccessId),
+    Arg(ArgId, u16),
 }
 
 /// A comparison of 64 bits, or of the low 32.

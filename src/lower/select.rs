@@ -416,6 +416,7 @@ impl Select<'_> {
                 (base, Disp::Bytes(at + i32::from(off)))
             }
             Off::Core(access) => (Base::Reg(self.reg(addr)), Disp::Core(access)),
+            Off::Arg(arg, index) => (Base::Reg(self.reg(addr)), Disp::Arg(arg, index)),
         };
         let dst = self.define(result);
         self.put(Inst::Load { size: size_of(width), signed: one, dst, base, disp });

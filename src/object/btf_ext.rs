@@ -89,7 +89,7 @@ pub struct CoreRecord {
 }
 
 /// The records of one code section.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SectionInfo {
     /// The section's name, an offset into the strings.
     pub name: u32,

@@ -1,7 +1,7 @@
 //! Code sections: functions one after the other, with everything that `.BTF.ext` and relocations say about them.
 //!
-//! Programs are in sections under libbpf's names; those of one section follow each other in it. Callbacks are in `.text`. Invariant: an instruction that a loader fills in holds
-//! the answer for the local type, since loaders check it.
+//! Programs are in sections under libbpf's names; those of one section follow each other in it. Callbacks are in `.text`. What is set aside is laid out in the same way, in an object of its own.
+//! Invariant: an instruction that a loader fills in holds the answer for the local type, since loaders check it.
 
 use super::ObjectError;
 use super::btf_ext::{CoreRecord, FuncInfo, LineInfo, SectionInfo};
@@ -31,25 +31,31 @@ const TEXT: &str = ".text";
 /// The section that tells loaders how to load and attach a program.
 pub fn section_name(attach: &Attach) -> Cow<'static, str> {
     match attach {
-        Attach::TpBtf(event) => format!("tp_btf/{event}").into(),
+        Attach::TpBtf(event) => event_section(event, true).into(),
         Attach::Once(_) => "raw_tp".into(),
         Attach::Interval(_) => "perf_event".into(),
     }
 }
 
+/// The section of a program at a raw tracepoint, whose arguments the kernel knows the types of or not.
+pub(super) fn event_section(event: &str, typed: bool) -> String {
+    format!("{}/{event}", if typed { "tp_btf" } else { "raw_tp" })
+}
+
 /// What relocations refer to outside the code.
+#[derive(Default)]
 pub(super) struct Symbols {
     /// The maps.
     pub(super) maps: IndexMap<MapTarget, SymbolIdx, FxBuildHasher>,
     /// The section `.rodata`.
     pub(super) rodata: Option<SymbolIdx>,
+    /// The section `.text`.
+    pub(super) text: Option<SymbolIdx>,
 }
 
 /// Where the functions are.
 pub(super) struct Plan<'a> {
     sections: IndexMap<Cow<'static, str>, Vec<Placed<'a>>, FxBuildHasher>,
-    /// The offsets of callbacks in `.text`.
-    callbacks: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -71,21 +77,67 @@ fn bytes_of(function: &Function) -> u32 {
 }
 
 impl<'a> Plan<'a> {
-    /// Gives every function its place.
+    /// Gives every function that stock loaders see its place.
     pub(super) fn new(hir: &Hir, code: &'a Code) -> Plan<'a> {
         let callbacks = code.callbacks.iter().map(|function| (TEXT.into(), function, false));
         let programs = hir.programs.iter().zip(&code.programs);
+        let programs = programs.filter(|(hir, _)| !hir.optional);
         let programs = programs.map(|(hir, function)| (section_name(&hir.attach), function, true));
-        let mut plan = Plan { sections: IndexMap::default(), callbacks: Vec::new() };
-        for (section, function, is_program) in callbacks.chain(programs) {
+        Plan::of(callbacks.chain(programs))
+    }
+
+    /// Gives every program that is set aside its place: of optional ones all forms, of others all but the first.
+    pub(super) fn aside(hir: &Hir, code: &'a Code) -> Plan<'a> {
+        let programs = hir.programs.iter().zip(&code.programs);
+        let optional = programs.filter(|(hir, _)| hir.optional);
+        let optional = optional.map(|(hir, function)| (section_name(&hir.attach), function, true));
+        let others = code.others.iter().map(|(form, function)| {
+            (event_section(&form.event, form.typed).into(), function, true)
+        });
+        Plan::of(optional.chain(others))
+    }
+
+    fn of(functions: impl Iterator<Item = (Cow<'static, str>, &'a Function, bool)>) -> Plan<'a> {
+        let mut plan = Plan { sections: IndexMap::default() };
+        for (section, function, is_program) in functions {
             let placed: &mut Vec<Placed<'_>> = plan.sections.entry(section).or_default();
             let offset = placed.last().map_or(0, |last| last.offset + bytes_of(last.function));
             placed.push(Placed { function, is_program, offset });
-            if !is_program {
-                plan.callbacks.push(offset);
-            }
         }
         plan
+    }
+
+    /// Whether there is no function.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    /// The symbol of `.text`, if there are callbacks.
+    pub(super) fn text(&self, added: &[Added]) -> Option<SymbolIdx> {
+        self.sections.get_index_of(TEXT).map(|index| added[index].symbol)
+    }
+
+    /// What the functions refer to outside of code, by names alone: what is set aside finds maps, constants and callbacks in the object that it belongs to.
+    pub(super) fn undefined(&self, hir: &Hir, file: &mut File) -> Symbols {
+        let mut symbols = Symbols::default();
+        let mut add = |name: &str| file.undefined(name);
+        let functions = self.sections.values().flatten().map(|placed| placed.function);
+        for reloc in functions.flat_map(|function| &function.relocs) {
+            match &reloc.kind {
+                RelocKind::Map(map) => {
+                    let symbol = symbols.maps.entry(*map);
+                    symbol.or_insert_with(|| add(&super::maps::name(hir, *map)));
+                }
+                RelocKind::Rodata(_) => {
+                    symbols.rodata.get_or_insert_with(|| add(".rodata"));
+                }
+                RelocKind::Callback(_) => {
+                    symbols.text.get_or_insert_with(|| add(TEXT));
+                }
+                RelocKind::Core(_) | RelocKind::Arg(_) => {}
+            }
+        }
+        symbols
     }
 
     /// Adds the sections and the symbols of the functions.
@@ -103,7 +155,7 @@ impl<'a> Plan<'a> {
                 name: String::new(),
                 kind: symbol_type::SECTION,
                 global: false,
-                section,
+                section: Some(section),
                 offset: 0,
                 size: 0,
             });
@@ -112,7 +164,7 @@ impl<'a> Plan<'a> {
                     name: placed.function.name.to_string(),
                     kind: symbol_type::FUNC,
                     global: placed.is_program,
-                    section,
+                    section: Some(section),
                     offset: placed.offset.into(),
                     size: bytes_of(placed.function).into(),
                 });
@@ -127,6 +179,7 @@ impl<'a> Plan<'a> {
     pub(super) fn emit(
         &self,
         added: &[Added],
+        callbacks: &[u32],
         flavors: &Flavors,
         symbols: &Symbols,
         sources: &Sources,
@@ -135,7 +188,6 @@ impl<'a> Plan<'a> {
         file: &mut File,
     ) -> Result<Vec<SectionInfo>, ObjectError> {
         let mut infos = Vec::new();
-        let text = self.sections.get_index_of(TEXT).map(|index| added[index].symbol);
         for ((name, functions), added) in self.sections.iter().zip(added) {
             let mut info = SectionInfo { name: btf.string(name), ..SectionInfo::default() };
             let mut bytes = Vec::new();
@@ -154,15 +206,16 @@ impl<'a> Plan<'a> {
                             info.core.push(CoreRecord { insn_off, root, access, kind });
                             continue;
                         }
+                        RelocKind::Arg(_) => continue,
                         RelocKind::Map(map) => symbols.maps.get(map).copied(),
                         RelocKind::Rodata(offset) => {
                             address(&mut insns, placed.function, reloc, *offset)?;
                             symbols.rodata
                         }
                         RelocKind::Callback(index) => {
-                            let offset = self.callbacks.get(*index as usize).copied();
+                            let offset = callbacks.get(*index as usize).copied();
                             address(&mut insns, placed.function, reloc, offset.unwrap_or(0))?;
-                            text.filter(|_| offset.is_some())
+                            symbols.text.filter(|_| offset.is_some())
                         }
                     };
                     let symbol = symbol.ok_or_else(|| not_relocatable(placed.function, reloc))?;
@@ -175,6 +228,17 @@ impl<'a> Plan<'a> {
         }
         Ok(infos)
     }
+}
+
+/// The offsets of callbacks in `.text`.
+pub(super) fn callbacks(code: &Code) -> Vec<u32> {
+    let mut next = 0;
+    let offset = |function| {
+        let this = next;
+        next += bytes_of(function);
+        this
+    };
+    code.callbacks.iter().map(offset).collect()
 }
 
 /// The function's type: `int NAME(void *ctx)` of a program, that of `bpf_for_each_map_elem`'s callbacks otherwise.

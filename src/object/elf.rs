@@ -29,6 +29,7 @@ pub mod section_flags {
 /// What a symbol stands for.
 #[expect(missing_docs, reason = "they are the format's own names")]
 pub mod symbol_type {
+    pub const NONE: u8 = 0;
     pub const OBJECT: u8 = 1;
     pub const FUNC: u8 = 2;
     pub const SECTION: u8 = 3;
@@ -80,8 +81,8 @@ pub struct Symbol {
     pub kind: u8,
     /// Whether other objects see it.
     pub global: bool,
-    /// Where it is.
-    pub section: SectionIdx,
+    /// Where it is; nothing where another file defines it.
+    pub section: Option<SectionIdx>,
     /// In bytes from the start of the section.
     pub offset: u64,
     /// In bytes.
@@ -118,6 +119,12 @@ impl File {
     pub fn symbol(&mut self, symbol: Symbol) -> SymbolIdx {
         self.symbols.push(symbol);
         SymbolIdx(self.symbols.len() - 1)
+    }
+
+    /// Adds a symbol that another file defines.
+    pub fn undefined(&mut self, name: &str) -> SymbolIdx {
+        let (name, kind) = (name.into(), symbol_type::NONE);
+        self.symbol(Symbol { name, kind, global: true, section: None, offset: 0, size: 0 })
     }
 
     /// Gives a section its bytes.
@@ -220,7 +227,8 @@ impl File {
         for (_, symbol) in sorted {
             out.u32(strings.add(&symbol.name));
             out.bytes.extend([u8::from(symbol.global) << 4 | symbol.kind, 0]);
-            out.u16(u16::try_from(symbol.section.0 + 1).unwrap_or(u16::MAX));
+            let section = symbol.section.map_or(0, |section| section.0 + 1);
+            out.u16(u16::try_from(section).unwrap_or(u16::MAX));
             out.u64(symbol.offset);
             out.u64(symbol.size);
         }

@@ -63,6 +63,11 @@ impl Flavors {
         Ok(Flavors { questions: questions.collect::<Result<_, ObjectError>>()? })
     }
 
+    /// The typedef by which the code asks for a prototype, if it does.
+    pub fn prototype(&self, id: PrototypeId) -> Option<&SmolStr> {
+        self.questions.get(&CoreReloc::Prototype(id)).map(|question| &question.root_name)
+    }
+
     /// What a relocation of the code is.
     ///
     /// # Panics
@@ -78,7 +83,10 @@ fn asked(code: &Code) -> IndexSet<CoreReloc, FxBuildHasher> {
     relocs
         .filter_map(|reloc| match &reloc.kind {
             RelocKind::Core(core) => Some(core.clone()),
-            RelocKind::Map(_) | RelocKind::Rodata(_) | RelocKind::Callback(_) => None,
+            RelocKind::Map(_)
+            | RelocKind::Rodata(_)
+            | RelocKind::Callback(_)
+            | RelocKind::Arg(_) => None,
         })
         .collect()
 }

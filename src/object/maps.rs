@@ -38,6 +38,14 @@ pub fn ring_name(hir: &Hir) -> SmolStr {
     name
 }
 
+/// The name of a map's symbol.
+pub(super) fn name(hir: &Hir, map: MapTarget) -> SmolStr {
+    match map {
+        MapTarget::Map(id) => hir.maps[id].name.clone(),
+        MapTarget::Ring => ring_name(hir),
+    }
+}
+
 /// Whether the object has a ring buffer.
 pub(super) fn has_ring(hir: &Hir, code: &Code) -> bool {
     let ring = RelocKind::Map(MapTarget::Ring);
@@ -84,7 +92,10 @@ pub(super) fn add(
     let symbols = maps.into_iter().zip(&vars).map(|((target, name, _), var)| {
         let (offset, size) = (var.offset.into(), var.size.into());
         let (name, kind) = (name.to_string(), symbol_type::OBJECT);
-        (target, file.symbol(Symbol { name, kind, global: true, section, offset, size }))
+        (
+            target,
+            file.symbol(Symbol { name, kind, global: true, section: Some(section), offset, size }),
+        )
     });
     let symbols = symbols.collect();
     btf.add(Type::DataSec { name: ".maps".into(), size, vars });

@@ -95,6 +95,7 @@ fn filled_in(hir: &Hir, code: &Code, reloc: &Reloc) -> String {
             let callback = code.callbacks.get(*index as usize);
             format!("function {}", callback.map_or("?", |function| &function.name))
         }
+        RelocKind::Arg(arg) => format!("argument {}", code.args.get(*arg).names.join(" else ")),
         RelocKind::Core(core) => question(hir, code, core),
     }
 }
@@ -137,7 +138,7 @@ pub fn print_relocs(hir: &Hir, code: &Code, sources: &Sources) -> Result<String,
     let flavors = Flavors::new(hir, code, Endian::Little, &mut Builder::default())?;
     let mut rows =
         vec![["FUNCTION", "SLOT", "QUESTION", "LOCAL", "ACCESS", "SOURCE"].map(String::from)];
-    for function in code.functions() {
+    for function in code.first_forms() {
         for reloc in &function.relocs {
             let RelocKind::Core(core) = &reloc.kind else { continue };
             let question = flavors.question(core);

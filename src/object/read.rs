@@ -7,7 +7,7 @@
 mod btf_ext;
 mod maps;
 
-pub use btf_ext::{Core, Ext, Line, SectionExt};
+pub use btf_ext::{Core, Ext, Line, SectionExt, raw};
 pub use maps::{MapDef, maps};
 
 use super::UBPF_SECTION;

@@ -28,7 +28,7 @@ pub(super) fn add(
         name: String::new(),
         kind: symbol_type::SECTION,
         global: false,
-        section,
+        section: Some(section),
         offset: 0,
         size: 0,
     });
@@ -42,7 +42,7 @@ pub(super) fn add(
             name: var.name.to_string(),
             kind: symbol_type::OBJECT,
             global: true,
-            section,
+            section: Some(section),
             offset: var.offset.into(),
             size: var.size.into(),
         });

@@ -36,7 +36,7 @@ pub struct Ubpf {
     pub outputs: Vec<Output>,
     /// The parameters in `.rodata`.
     pub params: Vec<Param>,
-    /// The CO-RE questions of the code, in the order of its instructions.
+    /// The CO-RE questions of the code that stock loaders see, in the order of its instructions.
     pub relocs: Vec<Reloc>,
     /// The files that the object was compiled from.
     pub sources: Vec<Source>,
@@ -99,6 +99,57 @@ pub struct Program {
     pub insns: usize,
     /// How many bytes of stack it uses.
     pub frame: u32,
+    /// Whether a target that has none of its events may do without it. Stock loaders do not see such a program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// What it wants to know of its event's arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<Arg>,
+    /// The forms that it is there in, in the order of preference; none if it has no event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<Form>,
+}
+
+/// An argument of a kernel event that a program reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arg {
+    /// What kernels call it, tried in order.
+    pub names: Vec<String>,
+    /// What it must be: any integer or enum for an integer; for a pointer to a struct, one to a struct or union of that name; any pointer for another.
+    #[serde(rename = "type")]
+    pub ty: KernelType,
+    /// Whether the event may lack it: it then reads 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// A form of a program: one of them is brought in for a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// Its section: of the object, or of the one in `.ubpf.alt`.
+    pub section: String,
+    /// The raw tracepoint that it is for.
+    pub event: String,
+    /// Whether the target must show its own BTF.
+    pub btf: bool,
+    /// Whether it is in `.ubpf.alt`.
+    pub aside: bool,
+    /// How many instruction slots it has.
+    pub insns: usize,
+    /// How many bytes of stack it uses.
+    pub frame: u32,
+    /// The instructions that read arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ArgRead>,
+}
+
+/// An instruction that reads an argument: an eight-byte load whose offset is eight times the argument's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArgRead {
+    /// The slot in the program.
+    pub insn: u32,
+    /// The index into [`Program::args`].
+    pub arg: usize,
 }
 
 /// When a program runs.
@@ -174,8 +225,70 @@ pub struct MirrorField {
 pub struct Event {
     /// Its name without category.
     pub name: String,
-    /// Its known prototypes: the arguments in C, without the leading `void *`.
-    pub prototypes: Vec<Vec<String>>,
+    /// Its known prototypes.
+    pub prototypes: Vec<Prototype>,
+}
+
+/// A form of an event that kernels are known to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prototype {
+    /// The typedef in the object's BTF by which programs ask whether the target has this one; none where no program asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typedef: Option<String>,
+    /// The arguments, without the leading `void *`.
+    pub args: Vec<PrototypeArg>,
+}
+
+/// An argument of a [`Prototype`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrototypeArg {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: KernelType,
+}
+
+/// A kernel type, as far as prototypes are told apart by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelType {
+    /// Nothing, only behind a pointer.
+    Void,
+    /// A function, only behind a pointer.
+    Func,
+    /// An integer or bool.
+    Int {
+        /// In bytes.
+        size: u32,
+        /// Whether it is signed.
+        signed: bool,
+    },
+    /// An enum of that name.
+    Enum(String),
+    /// A struct of that name.
+    Struct(String),
+    /// A union of that name.
+    Union(String),
+    /// A pointer.
+    Ptr(Box<KernelType>),
+}
+
+impl std::fmt::Display for KernelType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            KernelType::Void => f.write_str("void"),
+            KernelType::Func => f.write_str("function"),
+            KernelType::Int { size, signed } => {
+                write!(f, "{}{}", if *signed { 's' } else { 'u' }, size * 8)
+            }
+            KernelType::Enum(name) => write!(f, "enum {name}"),
+            KernelType::Struct(name) => write!(f, "struct {name}"),
+            KernelType::Union(name) => write!(f, "union {name}"),
+            KernelType::Ptr(to) if matches!(**to, KernelType::Ptr(_)) => write!(f, "{to}*"),
+            KernelType::Ptr(to) => write!(f, "{to} *"),
+        }
+    }
 }
 
 /// A map.

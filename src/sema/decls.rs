@@ -110,8 +110,8 @@ pub enum ValueDecl {
 /// A user tracepoint.
 #[derive(Clone, Debug)]
 pub struct Tracepoint {
-    /// The kernel event it is bound to, without its category: `sched_switch`.
-    pub event: Name,
+    /// The kernel events it is bound to, without their category: `sched_switch`. The first that the target has; there is at least one.
+    pub events: Vec<Name>,
     /// Its stable arguments.
     pub args: Vec<TracepointArg>,
     /// Whether it belongs to the locked library.

@@ -279,6 +279,10 @@ pub struct Program {
     pub name: SmolStr,
     /// Where it is attached.
     pub attach: Attach,
+    /// Raw tracepoints to attach it to where the target lacks the one that `attach` names, in the order in which they are tried.
+    pub others: Vec<SmolStr>,
+    /// Whether a target without any of its events may do without it.
+    pub optional: bool,
     /// Its ABI class.
     pub class: Class,
     /// The variables.
@@ -298,6 +302,17 @@ pub enum Attach {
     Once(Once),
     /// A `perf_event` program that the runner opens: `interval`, in nanoseconds.
     Interval(u64),
+}
+
+impl Program {
+    /// The raw tracepoints that it can be attached to, in the order in which they are tried.
+    pub fn events(&self) -> impl Iterator<Item = &SmolStr> {
+        let first = match &self.attach {
+            Attach::TpBtf(event) => Some(event),
+            Attach::Once(_) | Attach::Interval(_) => None,
+        };
+        first.into_iter().chain(&self.others)
+    }
 }
 
 /// When a program without an event runs.
@@ -550,19 +565,34 @@ pub enum ExprKind {
 }
 
 /// An argument of a probe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg {
     /// Where it is in the kernel's prototypes of the event: prototypes in which it has the same place are one entry. With one entry nothing is left to decide in
-    /// the program; otherwise the target's prototype decides.
+    /// the program; otherwise the target's prototype decides. Where the program has several events, each has its own entries.
     pub places: Vec<ArgPlace>,
+    /// What kernels call it, tried in order.
+    pub names: Vec<SmolStr>,
     /// Whether it may be null and must be checked before use.
     pub nullable: bool,
+}
+
+impl Arg {
+    /// Its places in the prototypes of an event.
+    pub fn places_in<'a>(
+        &'a self,
+        hir: &'a Hir,
+        event: &'a str,
+    ) -> impl Iterator<Item = &'a ArgPlace> {
+        self.places.iter().filter(move |place| {
+            place.prototypes.first().is_none_or(|id| hir.prototypes[*id].event == event)
+        })
+    }
 }
 
 /// A place of an argument in one or more prototypes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgPlace {
-    /// The prototypes, ascending.
+    /// The prototypes, ascending, all of one event.
     pub prototypes: Vec<PrototypeId>,
     /// The index of the argument, from 0; where there is none the argument reads as 0.
     pub index: Option<u32>,

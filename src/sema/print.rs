@@ -85,7 +85,13 @@ impl Printer<'_> {
         };
         let why =
             program.class.culprit.as_ref().map(|c| format!(": {}", c.why)).unwrap_or_default();
-        self.line(&format!("\nprogram {} on {attach} ({class}{why})", program.name));
+        let mut attach = attach;
+        for event in &program.others {
+            attach.push_str(" else tp_btf/");
+            attach.push_str(event);
+        }
+        let optional = if program.optional { "?" } else { "" };
+        self.line(&format!("\nprogram {} on {attach}{optional} ({class}{why})", program.name));
         self.depth += 1;
         for (id, local) in program.locals.iter() {
             let ty = show::ty(self.hir, &local.ty);

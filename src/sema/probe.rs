@@ -63,6 +63,10 @@ const UNITS: [(&str, u64); 4] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us",
 pub(super) struct Place {
     /// Where.
     pub attach: Attach,
+    /// Events to attach it to where the target lacks that one.
+    pub others: Vec<Name>,
+    /// Whether a target may lack them all.
+    pub optional: bool,
     /// What to call the program, before it is made unique.
     pub name: String,
     /// What `args` is.
@@ -82,10 +86,7 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
     };
     let kind = KINDS.iter().find(|k| k.names.contains(&kind_name.name.as_str()));
     let Some(kind) = kind else { return Err(unknown_kind(kind_name)) };
-    if spec.optional {
-        return Err(Box::new(unbuilt::unbuilt("an optional probe `?`", spec.span.after())));
-    }
-    match &kind.what {
+    let place = match &kind.what {
         What::User => user(decls, kind, spec, rest),
         What::Syscall => syscall::resolve(decls, spec, rest).map_err(|d| usage(*d, kind)),
         What::Once(once) => match rest {
@@ -98,7 +99,15 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
             let diagnostic = unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span);
             Err(Box::new(instead(diagnostic, name, spec)))
         }
+    }?;
+    if spec.optional && !matches!(place.attach, Attach::TpBtf(_)) {
+        return Err(Box::new(
+            Diagnostic::new(Code::E0421, spec.span.after(), "no target lacks this")
+                .label("only a tracepoint can be optional")
+                .help("leave the `?` away"),
+        ));
     }
+    Ok(Place { optional: spec.optional, ..place })
 }
 
 /// What to attach to instead of a kind of probe that is not built.
@@ -183,8 +192,13 @@ fn user(
         value: ArgValue::Kernel(arg.arg.clone()),
         ty: arg.ty.clone(),
     });
+    let Some((event, others)) = tracepoint.events.split_first() else {
+        return Err(unknown_tracepoint(decls, name));
+    };
     Ok(Place {
-        attach: Attach::TpBtf(tracepoint.event.clone()),
+        attach: Attach::TpBtf(event.clone()),
+        others: others.to_vec(),
+        optional: false,
         name: format!("user_{}", name.name),
         args: ProbeArgs { probe: format!("user:{}", name.name), user: true, args: args.collect() },
         class,
@@ -229,6 +243,8 @@ fn once_place(once: Once, spec: &ProbeSpec) -> Place {
     let probe = spec.parts.first().map_or(name, |p| p.name.as_str()).to_owned();
     Place {
         attach: Attach::Once(once),
+        others: Vec::new(),
+        optional: false,
         name: name.to_owned(),
         args: ProbeArgs { probe, user: false, args: Vec::new() },
         class: abi(),
@@ -267,6 +283,8 @@ fn interval(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<
     let written: Vec<&str> = rest.iter().map(|p| p.name.as_str()).collect();
     Ok(Place {
         attach: Attach::Interval(nanoseconds),
+        others: Vec::new(),
+        optional: false,
         name: format!("interval_{}", written.join("_")),
         args: ProbeArgs {
             probe: format!("interval:{}", written.join(":")),

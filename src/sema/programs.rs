@@ -179,6 +179,8 @@ fn program(pass: &mut Pass<'_>, probe: &Probe, span: Span, place: &Place) -> Pro
     Program {
         name: place.name.as_str().into(),
         attach: place.attach.clone(),
+        others: place.others.clone(),
+        optional: place.optional,
         class: body.class,
         locals: body.locals,
         body: stmts,

@@ -102,6 +102,8 @@ pub(super) fn resolve(
     let label = if name.name == "*" { "all" } else { name.name.as_str() };
     Ok(Place {
         attach: Attach::TpBtf(event.into()),
+        others: Vec::new(),
+        optional: false,
         name: format!("syscall_{label}_{}", when.name),
         args: ProbeArgs {
             probe: format!("syscall:{}:{}", name.name, when.name),

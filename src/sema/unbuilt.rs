@@ -46,7 +46,6 @@ const CONSTRUCTS: &[(&str, &str)] = &[
         "a user tracepoint on a function",
         "bind it to a kernel tracepoint: `= tracepoint category:event`",
     ),
-    ("a user tracepoint with several events", "bind it to one event"),
 ];
 
 /// Functions and variables of bpftrace and of the language that the compiler does not know yet, and what to write instead.

@@ -83,7 +83,7 @@ pub(crate) fn object(functions: &[Function], endian: Endian) -> Vec<u8> {
             name: function.name.into(),
             kind: symbol_type::FUNC,
             global: true,
-            section: *index,
+            section: Some(*index),
             offset,
             size: bytes.len() as u64 - offset,
         });

@@ -1,7 +1,7 @@
 //! A builder of IR functions for tests.
 
 use smol_str::SmolStr;
-use ubpfc::ir::reloc::{Access, Accesses, LocalTy};
+use ubpfc::ir::reloc::{Access, Accesses, Args, LocalTy};
 use ubpfc::ir::{
     BinOp, Block, BlockId, CmpOp, Cond, Func, Helper, Inst, Module, Off, Op, Rodata, Slot, SlotId,
     Space, Target, Term, Value, ValueId, Width,
@@ -139,8 +139,10 @@ impl Build {
     pub(crate) fn module(self) -> Module {
         Module {
             funcs: vec![self.func],
+            others: Vec::new(),
             callbacks: Vec::new(),
             accesses: accesses(),
+            args: Args::default(),
             rodata: Rodata::default(),
         }
     }

@@ -5,7 +5,7 @@ use ubpfc::ir::verify::{Env, verify};
 use ubpfc::ir::{BinOp, BlockId, CmpOp, Helper, Op, Space, ValueId, Width};
 
 fn error(build: &Build) -> String {
-    let env = Env { accesses: 2, callbacks: 0, rodata: 8 };
+    let env = Env { accesses: 2, args: 0, callbacks: 0, rodata: 8 };
     verify(&build.func, &env).expect_err("it is invalid").to_string()
 }
 

@@ -3,7 +3,7 @@
 use la_arena::Arena;
 use smol_str::SmolStr;
 use ubpfc::ir::helper::Helper;
-use ubpfc::ir::reloc::{Access, AccessId, Accesses, CoreReloc, FieldQuestion, LocalTy};
+use ubpfc::ir::reloc::{Access, AccessId, Accesses, Args, CoreReloc, FieldQuestion, LocalTy};
 use ubpfc::ir::{MapTarget, Rodata, RodataVar};
 use ubpfc::isa::code::{Code, Function, Insn, InsnIdx, Reloc, RelocKind};
 use ubpfc::isa::opcode::*;
@@ -149,7 +149,9 @@ fn program(name: &str, attach: Attach, level: ClassLevel, span: Span) -> Program
     let why = "it is bound to a kernel tracepoint".into();
     let culprit = (level != ClassLevel::Abi).then_some(Culprit { span, why });
     let class = Class { level, culprit };
-    Program { name: name.into(), attach, class, locals: Arena::new(), body: Vec::new(), span }
+    let (locals, body) = (Arena::new(), Vec::new());
+    let (name, others, optional) = (name.into(), Vec::new(), false);
+    Program { name, attach, others, optional, class, locals, body, span }
 }
 
 /// A statement that reads the second field of a mirror of three.
@@ -180,7 +182,7 @@ fn reads_a_mirror(hir: &mut Hir, file: FileId) -> Stmt {
         span: span(file, "struct task_struct_user"),
     });
     let expr = |kind, ty| Expr { kind, ty, span: span(file, "@hits") };
-    let arg = Arg { places: Vec::new(), nullable: false };
+    let arg = Arg { places: Vec::new(), names: Vec::new(), nullable: false };
     let base = expr(ExprKind::Arg(arg), Ty::Ptr(Pointee::Mirror(mirror)));
     let read = ExprKind::Field { base: Box::new(base), mirror, field: 1 };
     Stmt { kind: StmtKind::Expr(expr(read, Ty::U32)), span: span(file, "@hits") }
@@ -250,7 +252,18 @@ pub(crate) fn script() -> Script {
     let bytes = [*b"12345678", 5_u64.to_le_bytes()].concat();
     let min_us = RodataVar { name: "min_us".into(), ty: Ty::U64, offset: 8, size: 8 };
     let rodata = Rodata { bytes, vars: vec![min_us] };
-    Script { hir, code: Code { programs, callbacks, accesses, rodata }, sources }
+    Script {
+        hir,
+        code: Code {
+            programs,
+            others: Vec::new(),
+            callbacks,
+            accesses,
+            args: Args::default(),
+            rodata,
+        },
+        sources,
+    }
 }
 
 /// Direct loads, questions of every kind, and a record in the ring buffer.

@@ -200,7 +200,11 @@ fn our_own_section_says_the_rest() {
         assert_eq!(ubpf.maps[2].key, []);
         assert_eq!(ubpf.params[0].offset, Some(8));
         assert_eq!(ubpf.ring.unwrap().name, "ubpf_ring");
-        assert_eq!(ubpf.events[0].prototypes[0][2], "struct task_struct *next");
+        let next = &ubpf.events[0].prototypes[0].args[2];
+        assert_eq!(
+            (next.name.as_str(), next.ty.to_string().as_str()),
+            ("next", "struct task_struct *")
+        );
         assert_eq!(ubpf.relocs.len(), script.core_relocs());
         let [mirror] = &ubpf.mirrors[..] else { panic!("{:?}", ubpf.mirrors) };
         assert_eq!((mirror.kernel.as_str(), mirror.locked), ("task_struct", true));

@@ -115,7 +115,7 @@ fn object(shape: Shape, load: Insn, v4: bool, endian: Endian) -> Vec<u8> {
     file.section(plain(".BTF", builder.bytes(endian)));
     file.section(plain(".BTF.ext", btf_ext::encode(&[info], endian)));
     let (name, kind) = ("program".into(), symbol_type::FUNC);
-    file.symbol(Symbol { name, kind, global: true, section, offset: 0, size });
+    file.symbol(Symbol { name, kind, global: true, section: Some(section), offset: 0, size });
     file.bytes(endian)
 }
 

@@ -123,7 +123,7 @@ fn file(code: Vec<u8>, types: Vec<u8>, ext: Vec<u8>) -> Vec<u8> {
     file.section(plain(".BTF", types));
     file.section(plain(".BTF.ext", ext));
     let (name, kind) = (PROGRAM.into(), symbol_type::FUNC);
-    file.symbol(Symbol { name, kind, global: true, section, offset: 0, size });
+    file.symbol(Symbol { name, kind, global: true, section: Some(section), offset: 0, size });
     file.bytes(Endian::Little)
 }
 

@@ -566,7 +566,8 @@ impl Machine<'_> {
             let prototype = &self.hir.prototypes[*id];
             names.is_some_and(|n| prototype.params.iter().map(|p| p.name.as_str()).eq(n))
         };
-        let place = match arg.places.as_slice() {
+        let places: Vec<_> = arg.places_in(self.hir, self.input.event).collect();
+        let place = match places.as_slice() {
             [only] => only,
             all => all
                 .iter()

@@ -37,6 +37,7 @@ pub fn relocate(
             }
             RelocKind::Rodata(offset) => wide(&mut insns, at, rodata + u64::from(*offset)),
             RelocKind::Callback(index) => wide(&mut insns, at, CALLBACK_BASE + u64::from(*index)),
+            RelocKind::Arg(_) => {}
             RelocKind::Core(question) => core(hir, code, &mut insns, at, question, input),
         }
     }

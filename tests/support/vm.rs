@@ -62,7 +62,19 @@ pub fn run(
     input: &Input,
     state: &mut State,
 ) -> Result<(), String> {
-    let function = &code.programs[index];
+    let typed = matches!(hir.programs[index].attach, Attach::TpBtf(_));
+    run_form(hir, code, &code.programs[index], typed, input, state)
+}
+
+/// Runs a program in one of its forms: with arguments that the kernel knows the types of, or not.
+pub fn run_form(
+    hir: &Hir,
+    code: &Code,
+    function: &Function,
+    typed: bool,
+    input: &Input,
+    state: &mut State,
+) -> Result<(), String> {
     let rodata = rodata(code, &input.params);
     let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
     context.resize(12 * 8, 0);
@@ -75,7 +87,7 @@ pub fn run(
         used: 0,
         readable: vec![range(&rodata), range(&context), input.image.addresses()],
         frames: Vec::new(),
-        forgiving: matches!(hir.programs[index].attach, Attach::TpBtf(_)),
+        forgiving: typed,
         emulated: Vec::new(),
         callbacks: code
             .callbacks

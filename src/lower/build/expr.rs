@@ -5,7 +5,7 @@
 use super::func::{Fact, Join};
 use super::memory::Place;
 use super::{Program, layout};
-use crate::ir::reloc::CoreReloc;
+use crate::ir::reloc::{ArgId, ArgRead, CoreReloc};
 use crate::ir::{BinOp, CmpOp, Cond, Helper, Op, Space, ValueId, Width};
 use crate::ir::{MapTarget, Off};
 use crate::sema::hir;
@@ -267,20 +267,22 @@ impl<'h> Program<'_, 'h> {
 
     /// An argument, read once where it is first used.
     fn arg(&mut self, arg: &'h Arg, ty: &Ty) -> ValueId {
-        let places = arg.places.as_slice();
-        let number = self.args.iter().position(|known| *known == places).unwrap_or_else(|| {
-            self.args.push(places);
+        let number = self.args.iter().position(|known| *known == arg).unwrap_or_else(|| {
+            self.args.push(arg);
             self.args.len() - 1
         });
         let fact = Fact::Arg(u32::try_from(number).expect("few arguments"));
         if let Some(value) = self.f.get(fact) {
             return value;
         }
+        let event = self.event.clone();
+        let places: Vec<&ArgPlace> = arg.places_in(self.hir, &event).collect();
+        let read = self.unit.args.intern(ArgRead::of(self.hir, arg, ty));
         let mut done = Join::new();
         for (i, place) in places.iter().enumerate() {
             let other =
                 if i + 1 < places.len() { self.require_prototype(place) } else { Join::new() };
-            let value = self.arg_at(place, ty);
+            let value = self.arg_at(place, read, ty);
             self.f.jump(&mut done, vec![value]);
             self.f.enter(other);
         }
@@ -305,11 +307,12 @@ impl<'h> Program<'_, 'h> {
         absent
     }
 
-    fn arg_at(&mut self, place: &ArgPlace, ty: &Ty) -> ValueId {
-        let off = place.index.and_then(|index| i16::try_from(u64::from(index) * 8).ok());
-        let Some(off) = off else { return self.f.number(0) };
+    fn arg_at(&mut self, place: &ArgPlace, read: ArgId, ty: &Ty) -> ValueId {
+        // An event has at most twelve arguments (v6.12 include/linux/bpf.h: `MAX_BPF_FUNC_ARGS`), and an offset in an instruction 16 bits.
+        let index = place.index.and_then(|index| u16::try_from(index).ok());
+        let Some(index) = index.filter(|index| *index < 4096) else { return self.f.number(0) };
         let addr = self.f.value(Op::Ctx);
-        let (off, space) = (Off::Bytes(off), Space::Ctx);
+        let (off, space) = (Off::Arg(read, index), Space::Ctx);
         let value = self.f.value(Op::Load { width: Width::D, signed: false, addr, off, space });
         // The upper bits of a narrow argument are not promised.
         let int = self.int_of(ty);

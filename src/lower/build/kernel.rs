@@ -208,11 +208,13 @@ impl Program<'_, '_> {
             KLeaf::Ptr(_) if object.known => self.load_direct(hop, local, object.value, IntTy::U64),
             KLeaf::Bits { word, .. } if object.known => {
                 let access = self.access(hop, local);
-                self.bits_direct(access, object.value, word.signed)
+                let value = self.bits_direct(access, object.value, word.signed);
+                self.as_wide_as(value, *word)
             }
             KLeaf::Int(int) | KLeaf::Enum(_, int) | KLeaf::Bits { word: int, .. } => {
                 let access = self.access(hop, local);
-                self.bits_probed(access, object.value, int.signed)
+                let value = self.bits_probed(access, object.value, int.signed);
+                self.as_wide_as(value, *int)
             }
             KLeaf::Ptr(_) => {
                 let address = self.member_address(hop, local, object.value);
@@ -246,6 +248,11 @@ impl Program<'_, '_> {
         let off = Off::Core(self.access(hop, leaf));
         let value = self.f.value(Op::Load { width, signed, addr: base, off, space: Space::Kernel });
         if int.signed || width == Width::D { value } else { self.extended(value, int) }
+    }
+
+    /// A value cut to the type that it is taken for: the target's field may be wider.
+    fn as_wide_as(&mut self, value: ValueId, int: IntTy) -> ValueId {
+        if int.bits == 64 { value } else { self.extended(value, int) }
     }
 
     /// A field of any width and place: the target's load unit, read as wide as it is, then cut to the field.

@@ -5,9 +5,10 @@
 
 use super::Program;
 use crate::sema::hir::{
-    self, Attach, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
+    self, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
 };
 use crate::sema::types::{Pointee, Ty};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
 /// What the verifier knows about a pointer.
@@ -44,19 +45,17 @@ pub(super) struct Origins {
     locals: BTreeMap<LocalId, Origin>,
     /// Whether the arguments are typed by BTF.
     typed: bool,
+    /// The event whose arguments they are.
+    event: SmolStr,
 }
 
 impl Origins {
     /// Looks at every assignment until nothing changes: a variable is what all of its values are.
-    pub(super) fn of(hir: &Hir, program: &hir::Program) -> Origins {
-        let typed = match program.attach {
-            Attach::TpBtf(_) => true,
-            Attach::Once(_) | Attach::Interval(_) => false,
-        };
+    pub(super) fn of(hir: &Hir, program: &hir::Program, event: &SmolStr, typed: bool) -> Origins {
         let mut assigned = Vec::new();
         assignments(&program.body, &mut assigned);
         assigned.retain(|(local, _)| matches!(program.locals[*local].ty, Ty::Ptr(_)));
-        let mut origins = Origins { locals: BTreeMap::new(), typed };
+        let mut origins = Origins { locals: BTreeMap::new(), typed, event: event.clone() };
         loop {
             let mut changed = false;
             for (local, value) in &assigned {
@@ -81,7 +80,7 @@ impl Origins {
         match &expr.kind {
             ExprKind::Int(0) => Origin::NULL,
             ExprKind::Arg(arg) if self.typed => {
-                let absent = arg.places.iter().any(|place| place.index.is_none());
+                let absent = arg.places_in(hir, &self.event).any(|place| place.index.is_none());
                 Origin { known: true, nullable: arg.nullable || absent, pointer: true }
             }
             ExprKind::Local(local) => self.locals.get(local).copied().unwrap_or(Origin::NOTHING),

@@ -94,7 +94,7 @@ impl Script {
 
     fn arg(&self, index: u32) -> Expr {
         let places = vec![ArgPlace { prototypes: Vec::new(), index: Some(index) }];
-        let arg = Arg { places, nullable: false };
+        let arg = Arg { places, names: Vec::new(), nullable: false };
         self.expr(ExprKind::Arg(arg), Ty::Ptr(Pointee::Mirror(self.task)))
     }
 
@@ -134,7 +134,16 @@ impl Script {
     fn program(&mut self, attach: Attach, locals: la_arena::Arena<Local>, body: Vec<Stmt>) {
         let name = format!("program_{}", self.hir.programs.len()).into();
         let span = self.span;
-        self.hir.programs.push(Program { name, attach, class: class(), locals, body, span });
+        self.hir.programs.push(Program {
+            name,
+            attach,
+            others: Vec::new(),
+            optional: false,
+            class: class(),
+            locals,
+            body,
+            span,
+        });
     }
 
     fn tracepoint(&mut self, body: Vec<Stmt>) {

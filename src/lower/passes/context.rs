@@ -37,7 +37,7 @@ pub(in crate::lower) fn read_first(func: &Func, cfg: &Cfg) -> Option<Func> {
 
 fn reads_context(op: &Op, defs: &Defs) -> bool {
     match op {
-        Op::Load { addr, off: Off::Bytes(_), space: Space::Ctx, .. } => {
+        Op::Load { addr, off: Off::Arg(..) | Off::Bytes(_), space: Space::Ctx, .. } => {
             defs[ix(*addr)].is_some_and(|inst| inst.op == Op::Ctx)
         }
         _ => false,

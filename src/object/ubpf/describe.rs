@@ -1,13 +1,16 @@
 //! A script's HIR and code as the section describes them.
 
+use super::super::code::event_section;
 use super::super::flavor::Flavors;
 use super::super::types;
 use super::super::{maps, section_name};
 use super::used::Used;
 use super::{
-    Action, Attach, Class, Constant, Culprit, Event, Field, Map, MapValue, Mirror, MirrorField,
-    Output, Param, Place, Program, Reloc, Ring, Source, Type, Ubpf, VERSION,
+    Action, Arg, Attach, Class, Constant, Culprit, Event, Field, Form, KernelType, Map, MapValue,
+    Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc, Ring,
+    Source, Type, Ubpf, VERSION,
 };
+use crate::ir::{self, reloc::ArgRead};
 use crate::isa::code::{Code, Function, RelocKind};
 use crate::sema::hir::{self, ClassLevel, ConstValue, EnumeratorValue, Hir, KParamTy, OutputKind};
 use crate::sema::layout::{self, Fields};
@@ -38,10 +41,11 @@ impl Describer<'_> {
                 .programs
                 .iter()
                 .zip(&self.code.programs)
-                .map(|(p, f)| self.program(p, f))
+                .enumerate()
+                .map(|(index, (p, f))| self.program(index, p, f))
                 .collect(),
             mirrors: self.mirrors(),
-            events: self.events(),
+            events: self.events(flavors),
             maps: hir.maps.iter().map(|(_, map)| self.map(map)).collect(),
             ring: ring.then(|| Ring { name: maps::ring_name(hir).into(), bytes: hir.ring_bytes }),
             outputs: hir
@@ -51,7 +55,7 @@ impl Describer<'_> {
                 .map(|((_, o), index)| self.output(o, index))
                 .collect(),
             params: hir.params.iter().map(|(_, param)| self.param(param)).collect(),
-            relocs: self.code.functions().flat_map(|f| self.relocs(f, flavors)).collect(),
+            relocs: self.seen().flat_map(|f| self.relocs(f, flavors)).collect(),
             sources: self.sources.iter().map(|(_, file)| source(file)).collect(),
             target: None,
         }
@@ -66,7 +70,15 @@ impl Describer<'_> {
         self.sources.text(span).to_owned()
     }
 
-    fn program(&self, program: &hir::Program, function: &Function) -> Program {
+    /// The functions that stock loaders see.
+    fn seen(&self) -> impl Iterator<Item = &Function> {
+        let programs = self.hir.programs.iter().zip(&self.code.programs);
+        let programs = programs.filter(|(program, _)| !program.optional);
+        programs.map(|(_, function)| function).chain(&self.code.callbacks)
+    }
+
+    fn program(&self, index: usize, program: &hir::Program, function: &Function) -> Program {
+        let args = Used::args(self.hir, program);
         Program {
             name: function.name.to_string(),
             section: section_name(&program.attach).into_owned(),
@@ -90,11 +102,48 @@ impl Describer<'_> {
             }),
             insns: function.insns.len(),
             frame: function.frame_bytes,
+            optional: program.optional,
+            forms: self.forms(index, program, function, &args),
+            args: args.iter().map(arg).collect(),
         }
     }
 
+    /// The forms of a program: the first, then those that are set aside.
+    fn forms(
+        &self,
+        index: usize,
+        program: &hir::Program,
+        function: &Function,
+        args: &[ArgRead],
+    ) -> Vec<Form> {
+        let first = ir::Form::of(program, index).next();
+        let first = first.iter().map(|form| (form, function, program.optional));
+        let others = self.code.others.iter().filter(|(form, _)| form.program == index);
+        let others = others.map(|(form, function)| (form, function, true));
+        let form = |(form, function, aside): (&ir::Form, &Function, bool)| Form {
+            section: event_section(&form.event, form.typed),
+            event: form.event.to_string(),
+            btf: form.typed,
+            aside,
+            insns: function.insns.len(),
+            frame: function.frame_bytes,
+            reads: self.reads(function, args),
+        };
+        first.chain(others).map(form).collect()
+    }
+
+    fn reads(&self, function: &Function, args: &[ArgRead]) -> Vec<super::ArgRead> {
+        let reads = function.relocs.iter().filter_map(|reloc| {
+            let RelocKind::Arg(id) = &reloc.kind else { return None };
+            let wanted = self.code.args.get(*id);
+            let arg = args.iter().position(|arg| arg == wanted)?;
+            Some(super::ArgRead { insn: reloc.insn.0, arg })
+        });
+        reads.collect()
+    }
+
     fn mirrors(&self) -> Vec<Mirror> {
-        let used = Used::of(self.hir).0.into_iter();
+        let used = Used::of(self.hir).fields.into_iter();
         used.map(|(id, fields)| {
             let mirror = &self.hir.mirrors[id];
             let fields = fields.into_iter().filter_map(|index| mirror.fields.get(index as usize));
@@ -119,25 +168,25 @@ impl Describer<'_> {
         }
     }
 
-    fn events(&self) -> Vec<Event> {
+    fn events(&self, flavors: &Flavors) -> Vec<Event> {
         let mut names: Vec<&SmolStr> = Vec::new();
-        for program in &self.hir.programs {
-            if let hir::Attach::TpBtf(event) = &program.attach
-                && !names.contains(&event)
-            {
+        for event in self.hir.programs.iter().flat_map(hir::Program::events) {
+            if !names.contains(&event) {
                 names.push(event);
             }
         }
+        let argument = |param: &hir::PrototypeParam| PrototypeArg {
+            name: param.name.to_string(),
+            ty: kernel_type(&param.ty),
+        };
         let event = |name: &SmolStr| {
             let known =
                 self.hir.prototypes.iter().filter(|(_, prototype)| prototype.event == *name);
-            let params = |prototype: &hir::Prototype| {
-                prototype.params.iter().map(|p| declaration(&p.ty, &p.name)).collect()
+            let prototype = |(id, prototype): (hir::PrototypeId, &hir::Prototype)| Prototype {
+                typedef: flavors.prototype(id).map(ToString::to_string),
+                args: prototype.params.iter().map(argument).collect(),
             };
-            Event {
-                name: name.to_string(),
-                prototypes: known.map(|(_, prototype)| params(prototype)).collect(),
-            }
+            Event { name: name.to_string(), prototypes: known.map(prototype).collect() }
         };
         names.into_iter().map(event).collect()
     }
@@ -322,23 +371,21 @@ fn kind_name(kind: hir::MapKind) -> &'static str {
     }
 }
 
-/// A kernel's parameter in C.
-fn declaration(ty: &KParamTy, name: &str) -> String {
-    let mut stars = String::new();
-    let mut inner = ty;
-    while let KParamTy::Ptr(to) = inner {
-        stars.push('*');
-        inner = to;
+fn arg(wanted: &ArgRead) -> Arg {
+    let names = wanted.names.iter().map(ToString::to_string).collect();
+    Arg { names, ty: kernel_type(&wanted.ty), optional: wanted.optional }
+}
+
+fn kernel_type(ty: &KParamTy) -> KernelType {
+    match ty {
+        KParamTy::Int(int) => KernelType::Int { size: int.size(), signed: int.signed },
+        KParamTy::Enum(name) => KernelType::Enum(name.to_string()),
+        KParamTy::Struct(name) => KernelType::Struct(name.to_string()),
+        KParamTy::Union(name) => KernelType::Union(name.to_string()),
+        KParamTy::Void => KernelType::Void,
+        KParamTy::Func => KernelType::Func,
+        KParamTy::Ptr(to) => KernelType::Ptr(Box::new(kernel_type(to))),
     }
-    let base = match inner {
-        KParamTy::Int(int) => types::int_name(*int).to_string(),
-        KParamTy::Enum(tag) => format!("enum {tag}"),
-        KParamTy::Struct(tag) => format!("struct {tag}"),
-        KParamTy::Union(tag) => format!("union {tag}"),
-        KParamTy::Void | KParamTy::Ptr(_) => "void".into(),
-        KParamTy::Func => return format!("void ({stars}{name})()"),
-    };
-    format!("{base} {stars}{name}")
 }
 
 fn source(file: &crate::source::SourceFile) -> Source {

@@ -1,11 +1,18 @@
-//! Which fields of which mirrors the programs read.
+//! Which fields of which mirrors the programs read, and which arguments of their events.
 
-use crate::sema::hir::{Expr, ExprKind, Hir, MapRef, MirrorId, Stmt, StmtKind};
+use crate::ir::reloc::ArgRead;
+use crate::sema::hir::{Expr, ExprKind, Hir, MapRef, MirrorId, Program, Stmt, StmtKind};
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The fields that are read or asked for, by mirror.
+/// What is read or asked for.
 #[derive(Debug, Default)]
-pub(super) struct Used(pub(super) BTreeMap<MirrorId, BTreeSet<u32>>);
+pub(super) struct Used {
+    /// Fields by mirror.
+    pub(super) fields: BTreeMap<MirrorId, BTreeSet<u32>>,
+    args: IndexSet<ArgRead, FxBuildHasher>,
+}
 
 impl Used {
     /// What all programs use.
@@ -15,6 +22,13 @@ impl Used {
             used.stmts(hir, &program.body);
         }
         used
+    }
+
+    /// The arguments that a program reads, each once, in the order of its text.
+    pub(super) fn args(hir: &Hir, program: &Program) -> Vec<ArgRead> {
+        let mut used = Used::default();
+        used.stmts(hir, &program.body);
+        used.args.into_iter().collect()
     }
 
     fn stmts(&mut self, hir: &Hir, stmts: &[Stmt]) {
@@ -59,14 +73,14 @@ impl Used {
     fn expr(&mut self, hir: &Hir, expr: &Expr) {
         match &expr.kind {
             ExprKind::Field { base, mirror, field } => {
-                self.0.entry(*mirror).or_default().insert(*field);
+                self.fields.entry(*mirror).or_default().insert(*field);
                 self.expr(hir, base);
             }
             ExprKind::HasField { mirror, field } => {
-                self.0.entry(*mirror).or_default().insert(*field);
+                self.fields.entry(*mirror).or_default().insert(*field);
             }
             ExprKind::Load { base, mirror } => {
-                self.0
+                self.fields
                     .entry(*mirror)
                     .or_default()
                     .extend((0..).take(hir.mirrors[*mirror].fields.len()));
@@ -93,6 +107,9 @@ impl Used {
             ExprKind::MapGet(entry) | ExprKind::HasKey(entry) => self.entry(hir, entry),
             ExprKind::MapStep { entry, delta: _, postfix: _ } => self.entry(hir, entry),
             ExprKind::Aggregate(parts) => self.exprs(hir, parts),
+            ExprKind::Arg(arg) => {
+                self.args.insert(ArgRead::of(hir, arg, &expr.ty));
+            }
             ExprKind::Error
             | ExprKind::Int(_)
             | ExprKind::Str(_)
@@ -100,7 +117,6 @@ impl Used {
             | ExprKind::Param(_)
             | ExprKind::Local(_)
             | ExprKind::LocalStep { .. }
-            | ExprKind::Arg(_)
             | ExprKind::Builtin(_)
             | ExprKind::Len(_) => {}
         }

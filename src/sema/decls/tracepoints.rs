@@ -1,6 +1,6 @@
 //! Tracepoints: the prototypes that kernels have for their events, and user tracepoints bound to these by argument name.
 //!
-//! Invariant: an argument of a user tracepoint is found in every known prototype of its event, or may be missing; and where prototypes disagree about
+//! Invariant: an argument of a user tracepoint is found in every known prototype of its events, or may be missing; and where prototypes of an event disagree about
 //! its place, a program can tell them apart.
 
 use super::collect::{Collector, Namespace};
@@ -16,6 +16,9 @@ use crate::syntax::ast::{
     Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource, TypeExpr,
     TypeExprKind,
 };
+
+/// A kernel event and its known prototypes.
+type Event = (Name, Vec<PrototypeId>);
 
 impl Collector<'_> {
     // The kernel's
@@ -93,7 +96,10 @@ impl Collector<'_> {
         if !self.declare(Namespace::Tracepoint, &decl.name) {
             return;
         }
-        let Some((event, known)) = self.event(&decl.sources) else { return };
+        let events: Vec<_> = decl.sources.iter().filter_map(|source| self.event(source)).collect();
+        if events.len() != decl.sources.len() || !self.are_distinct(decl, &events) {
+            return;
+        }
         let mut args: Vec<TracepointArg> = Vec::new();
         for param in &decl.params {
             if let Some(first) = args.iter().find(|a| a.name == param.name.name) {
@@ -110,27 +116,36 @@ impl Collector<'_> {
                 );
                 continue;
             }
-            args.push(self.argument(param, &event, &known));
+            args.push(self.argument(param, &events));
         }
-        let tracepoint = Tracepoint { event, args, locked: self.is_locked(span), span };
+        let events = events.into_iter().map(|(event, _)| event).collect();
+        let tracepoint = Tracepoint { events, args, locked: self.is_locked(span), span };
         self.decls.tracepoints.insert(decl.name.name.clone(), tracepoint);
     }
 
+    /// Whether no event is there twice.
+    fn are_distinct(&mut self, decl: &TracepointDecl, events: &[Event]) -> bool {
+        let twice = events.iter().enumerate().find_map(|(i, (event, _))| {
+            let first = events[..i].iter().position(|(earlier, _)| earlier == event)?;
+            Some((&decl.sources[first], &decl.sources[i]))
+        });
+        if let Some((first, second)) = twice {
+            let message = format!("`{}` is tried twice", second.target.name);
+            self.diags.push(
+                Diagnostic::new(Code::E0401, second.target.span, message)
+                    .secondary(first.target.span, "the first time"),
+            );
+        }
+        twice.is_none()
+    }
+
     /// The kernel event and its known prototypes.
-    fn event(&mut self, sources: &[TracepointSource]) -> Option<(Name, Vec<PrototypeId>)> {
-        let first = sources.first()?;
-        if first.kind.name != "tracepoint" {
-            self.source_kind(&first.kind);
+    fn event(&mut self, source: &TracepointSource) -> Option<Event> {
+        if source.kind.name != "tracepoint" {
+            self.source_kind(&source.kind);
             return None;
         }
-        if let Some(second) = sources.get(1) {
-            self.diags.push(unbuilt(
-                "a user tracepoint with several events",
-                second.kind.span.to(second.target.span),
-            ));
-            return None;
-        }
-        let target = &first.target;
+        let target = &source.target;
         let Some((_, event)) = target.name.split_once(':').filter(|(category, event)| {
             !category.is_empty() && !event.is_empty() && !event.contains(':')
         }) else {
@@ -178,13 +193,8 @@ impl Collector<'_> {
         self.diags.push(diagnostic);
     }
 
-    /// Finds an argument in every prototype.
-    fn argument(
-        &mut self,
-        param: &TracepointParam,
-        event: &Name,
-        known: &[PrototypeId],
-    ) -> TracepointArg {
+    /// Finds an argument in every prototype of every event.
+    fn argument(&mut self, param: &TracepointParam, events: &[Event]) -> TracepointArg {
         let ty = typeexpr::resolve_kernel(&self.decls, &param.ty, &mut self.diags);
         let ty = self.argument_type(ty, param);
         let own = [param.name.name.clone()];
@@ -193,15 +203,37 @@ impl Collector<'_> {
         } else {
             param.sources.iter().map(|s| s.name.clone()).collect()
         };
+        let found: Vec<_> =
+            events.iter().map(|(_, known)| self.places(param, &ty, &names, known)).collect();
+        let somewhere = found.iter().flatten().any(|place| place.index.is_some());
+        for ((event, known), places) in events.iter().zip(&found) {
+            if !(param.optional && somewhere) {
+                self.check_missing(param, event, &names, places, known);
+            }
+            self.check_distinct(param, places);
+        }
+        let places = found.into_iter().flatten().collect();
+        let arg = Arg { places, names, nullable: param.optional };
+        TracepointArg { name: param.name.name.clone(), ty, arg, span: param.span }
+    }
+
+    /// Where an argument is in the prototypes of one event.
+    fn places(
+        &mut self,
+        param: &TracepointParam,
+        ty: &Ty,
+        names: &[Name],
+        known: &[PrototypeId],
+    ) -> Vec<ArgPlace> {
         let mut places: Vec<ArgPlace> = Vec::new();
         for id in known {
             let prototype = &self.decls.hir.prototypes[*id];
             let found =
                 names.iter().find_map(|name| prototype.params.iter().position(|p| p.name == *name));
             if let Some(found) = found.and_then(|at| prototype.params.get(at))
-                && !self.kinds_agree(&ty, &found.ty)
+                && !self.kinds_agree(ty, &found.ty)
             {
-                self.wrong_kind(param, &ty, *id, &found.ty.clone());
+                self.wrong_kind(param, ty, *id, &found.ty.clone());
                 break;
             }
             let index = found.and_then(|at| u32::try_from(at).ok());
@@ -210,10 +242,7 @@ impl Collector<'_> {
                 None => places.push(ArgPlace { prototypes: vec![*id], index }),
             }
         }
-        self.check_missing(param, event, &names, &places, known);
-        self.check_distinct(param, &places);
-        let arg = Arg { places, nullable: param.optional };
-        TracepointArg { name: param.name.name.clone(), ty, arg, span: param.span }
+        places
     }
 
     /// What an argument can be: what fits one of the kernel's.
@@ -296,9 +325,6 @@ impl Collector<'_> {
     ) {
         let Some(missing) = places.iter().find(|p| p.index.is_none()) else { return };
         let everywhere = places.len() == 1;
-        if param.optional && !everywhere {
-            return;
-        }
         let shown = show::list(names.iter().map(Name::as_str), names.len());
         let message = if everywhere {
             format!("`{event}` has no argument {shown}")

@@ -43,7 +43,7 @@ impl Simplify<'_> {
                 let (addr, off) = self.better_address(*addr, *off, *width)?;
                 Some(Better::Op(Op::AtomicAdd { width: *width, addr, off, value: *value }))
             }
-            Op::Load { off: Off::Core(_), .. }
+            Op::Load { off: Off::Core(_) | Off::Arg(..), .. }
             | Op::Const(_)
             | Op::Core(_)
             | Op::Ctx

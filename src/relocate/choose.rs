@@ -1,0 +1,366 @@
+//! Which form of each program of an ubpfc object is for a target, and where it finds its arguments there.
+//!
+//! In: what the object says of its programs, and a target's types. Out: for each program the form that is brought in, or why there is none. The first event that the target has is taken; at it the form that
+//! takes typed arguments where the kernel shows its own BTF, since it is the faster one, and otherwise the one that needs nothing of the kernel. Arguments are bound by name, where the kernel
+//! tells names, otherwise only through a known prototype. Nothing is guessed: where a kernel says nothing of an event, the event is taken only if every known prototype has the arguments in the same places.
+
+use super::bring::aside_object;
+use super::events::{self, Events, Passed, Seen, Shown};
+use super::plan::root_kind;
+use crate::btf::essential;
+use crate::object::read::{Object, ReadError};
+use crate::object::ubpf::{Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What is brought in for a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// One for each program at a raw tracepoint, in the order of the script.
+    pub programs: Vec<Chosen>,
+}
+
+/// A program, and what is brought in of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Chosen {
+    /// Its index among the object's programs.
+    #[serde(skip)]
+    pub program: usize,
+    /// Its name.
+    pub name: String,
+    /// The form; none if it is optional and left out.
+    #[serde(flatten)]
+    pub taken: Option<Taken>,
+    /// The events that were tried before, or instead.
+    pub tried: Vec<TriedEvent>,
+}
+
+/// A form that is brought in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Taken {
+    /// Its index among the program's forms.
+    #[serde(skip)]
+    pub form: usize,
+    /// The event.
+    pub event: String,
+    /// Its section.
+    pub section: String,
+    /// How sure it is that the kernel has the event with these arguments.
+    pub certain: bool,
+    /// The known prototype whose branches run, by its index in [`Event::prototypes`]; none where the kernel's prototype is not told and makes no difference.
+    #[serde(skip)]
+    pub prototype: Option<usize>,
+    /// For each argument that the program reads: its place in the kernel's prototype. None if the event lacks it, and for all if the prototype is not told.
+    pub args: Vec<BoundArg>,
+}
+
+/// An argument of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BoundArg {
+    /// Its name in the kernel, or what it would be.
+    pub name: String,
+    /// Its index there; none if the event lacks it.
+    pub index: Option<usize>,
+}
+
+/// An event that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TriedEvent {
+    /// The event.
+    pub event: String,
+    /// Why, as a clause.
+    pub why: String,
+}
+
+/// Programs that the target has no event for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.programs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ChooseError {
+    /// At least one.
+    pub programs: Vec<Lost>,
+}
+
+/// A program that the target has no event for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Its index among the object's programs.
+    #[serde(skip)]
+    pub program: usize,
+    /// Its name.
+    pub name: String,
+    /// The events, in the order in which they were tried.
+    pub tried: Vec<TriedEvent>,
+    /// Events of the target whose names are near.
+    pub near: Vec<String>,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: the kernel has no event for it:", self.name)?;
+        for (index, tried) in self.tried.iter().enumerate() {
+            write!(f, "{} {}: {}", if index == 0 { "" } else { ";" }, tried.event, tried.why)?;
+        }
+        if !self.near.is_empty() {
+            write!(f, " (it has {})", self.near.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What choosing and what is set aside ask a kernel for, beside what [`super::wanted`] says: kinds and names as there, but of kind 0 where a type is of use only if the image has it.
+///
+/// # Errors
+/// Where the object cannot be read.
+pub fn wanted(object: &Object<'_>, ubpf: &Ubpf) -> Result<Vec<(u32, String)>, ReadError> {
+    let mut names = events::wanted(ubpf.events.iter().map(|event| event.name.as_str()));
+    let (types, aside) = (object.types()?, aside_object(object)?);
+    if let (Some(types), Some(aside)) = (types, aside)
+        && let Some(ext) = aside.ext(&types)?
+    {
+        let records = ext.sections.values().flat_map(|section| &section.core);
+        let roots: BTreeSet<_> = records.map(|record| record.root).collect();
+        let key =
+            |root| types.get(root).map(|ty| (root_kind(&ty), essential(ty.name()).to_owned()));
+        let keys: Vec<_> = roots.into_iter().map(key).collect::<Result<_, _>>()?;
+        names.extend(keys);
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Chooses for every program at a raw tracepoint. `shows_btf` says whether the kernel shows its own BTF to loaders, without which it takes no typed arguments.
+///
+/// # Errors
+/// Where the target has no event for a program that is not optional.
+pub fn choose(
+    ubpf: &Ubpf,
+    target: &crate::kernel::Target<'_>,
+    shows_btf: bool,
+) -> Result<Choice, ChooseError> {
+    let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+    let chooser = Chooser { ubpf, events, shows_btf };
+    let (mut programs, mut lost) = (Vec::new(), Vec::new());
+    for (index, program) in ubpf.programs.iter().enumerate() {
+        if program.forms.is_empty() {
+            continue;
+        }
+        let (taken, tried) = chooser.program(program);
+        let name = program.name.clone();
+        if taken.is_some() || program.optional {
+            programs.push(Chosen { program: index, name, taken, tried });
+        } else {
+            let mut near: Vec<String> =
+                tried.iter().flat_map(|tried| chooser.events.near(&tried.event)).collect();
+            near.sort();
+            near.dedup();
+            near.retain(|near| tried.iter().all(|tried| tried.event != *near));
+            lost.push(Lost { program: index, name, tried, near });
+        }
+    }
+    if lost.is_empty() { Ok(Choice { programs }) } else { Err(ChooseError { programs: lost }) }
+}
+
+struct Chooser<'c, 't, 'a> {
+    ubpf: &'c Ubpf,
+    events: Events<'t, 'a>,
+    shows_btf: bool,
+}
+
+/// Where a program finds its arguments.
+struct Bound {
+    prototype: Option<usize>,
+    args: Vec<BoundArg>,
+}
+
+impl Chooser<'_, '_, '_> {
+    /// The form for the first event that is there; failing that, for the first that may be there.
+    fn program(&self, program: &Program) -> (Option<Taken>, Vec<TriedEvent>) {
+        let mut events: Vec<&str> = Vec::new();
+        for form in &program.forms {
+            if !events.contains(&form.event.as_str()) {
+                events.push(&form.event);
+            }
+        }
+        let mut tried = Vec::new();
+        let mut doubtful = None;
+        for event in events {
+            let taken = match self.events.of(event) {
+                Seen::Present(shown) => self.bind(program, event, &shown).and_then(|bound| {
+                    let typed = self.shows_btf && shown.typed;
+                    take(program, event, typed, shown.args.is_some(), bound)
+                }),
+                Seen::Absent => Err("there is no such event".into()),
+                Seen::Untold if program.optional => {
+                    Err("the kernel does not tell whether it has this event".into())
+                }
+                Seen::Untold => {
+                    let bound = self.bind(program, event, &Shown::default());
+                    match bound.and_then(|bound| take(program, event, false, false, bound)) {
+                        Ok(taken) if doubtful.is_none() => {
+                            doubtful = Some(taken);
+                            continue;
+                        }
+                        Ok(_) => continue,
+                        Err(why) => Err(why),
+                    }
+                }
+            };
+            match taken {
+                Ok(taken) => return (Some(taken), tried),
+                Err(why) => tried.push(TriedEvent { event: event.to_owned(), why }),
+            }
+        }
+        (doubtful, tried)
+    }
+
+    fn known(&self, event: &str) -> &[Prototype] {
+        let found = self.ubpf.events.iter().find(|known: &&Event| known.name == event);
+        found.map_or(&[], |event| &event.prototypes)
+    }
+
+    /// Where a program finds its arguments in what the kernel passes to an event.
+    fn bind(&self, program: &Program, event: &str, shown: &Shown) -> Result<Bound, String> {
+        let known = self.known(event);
+        match &shown.args {
+            Some(passed) => bind(&program.args, known, passed),
+            None => agreed(&program.args, known),
+        }
+    }
+}
+
+/// The form of a program for an event.
+fn take(
+    program: &Program,
+    event: &str,
+    typed: bool,
+    certain: bool,
+    bound: Bound,
+) -> Result<Taken, String> {
+    let of_event = |form: &&Form| form.event == event && (typed || !form.btf);
+    let found = program.forms.iter().find(of_event);
+    let found = found.ok_or("its form for kernels without BTF exceeds a limit of BPF")?;
+    let form = program.forms.iter().position(|form| form == found).unwrap_or_default();
+    let (event, section) = (event.to_owned(), found.section.clone());
+    let Bound { prototype, args } = bound;
+    Ok(Taken { form, event, section, certain, prototype, args })
+}
+
+/// Binds arguments through the kernel's prototype.
+fn bind(args: &[Arg], known: &[Prototype], passed: &[Passed]) -> Result<Bound, String> {
+    let same = known.iter().position(|known| same_prototype(&known.args, passed));
+    let by_name: Result<Vec<BoundArg>, String> =
+        args.iter().map(|arg| named(arg, passed)).collect();
+    let bound = match (by_name, same) {
+        (Ok(bound), _) => bound,
+        // The names are others, but the types are those of a prototype that is known.
+        (Err(_), Some(same)) => args.iter().map(|arg| placed(arg, &known[same].args)).collect(),
+        (Err(why), None) => return Err(why),
+    };
+    let runs = |prototype: &Prototype| {
+        args.iter().zip(&bound).all(|(arg, bound)| {
+            placed(arg, &prototype.args).index.is_some() == bound.index.is_some()
+        })
+    };
+    let same = same.filter(|same| runs(&known[*same]));
+    let prototype = same.or_else(|| known.iter().position(runs));
+    if prototype.is_none() && !args.is_empty() {
+        return Err(
+            "no known prototype has just those of the arguments that the kernel passes".into()
+        );
+    }
+    Ok(Bound { prototype, args: bound })
+}
+
+/// Binds arguments without the kernel's prototype: where all known ones agree.
+fn agreed(args: &[Arg], known: &[Prototype]) -> Result<Bound, String> {
+    let bound: Vec<BoundArg> = args
+        .iter()
+        .map(|arg| {
+            let mut places = known.iter().map(|prototype| placed(arg, &prototype.args).index);
+            let first = places.next().flatten();
+            let agreed = first.is_some() && places.all(|place| place == first);
+            let name = arg.names.first().cloned().unwrap_or_default();
+            let why = || format!("the kernel does not tell where `{name}` is among its arguments");
+            agreed.then_some(()).ok_or_else(why)?;
+            Ok(BoundArg { name, index: first })
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(Bound { prototype: None, args: bound })
+}
+
+/// An argument in the kernel's prototype, by its name.
+fn named(arg: &Arg, passed: &[Passed]) -> Result<BoundArg, String> {
+    let found = arg.names.iter().find_map(|name| {
+        let index = passed.iter().position(|passed| passed.name.as_ref() == Some(name))?;
+        Some((name, index))
+    });
+    let Some((name, index)) = found else {
+        let name = arg.names.first().cloned().unwrap_or_default();
+        let told = passed.iter().all(|passed| passed.name.is_some());
+        return match (arg.optional && told, told) {
+            (true, _) => Ok(BoundArg { name, index: None }),
+            (false, true) => Err(format!("the kernel passes no `{name}`")),
+            (false, false) => Err("the kernel's prototype is none that is known".into()),
+        };
+    };
+    let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
+    if !ty.is_some_and(|ty| converts(&arg.ty, ty)) {
+        let ty = ty.map_or_else(|| "another type".to_owned(), ToString::to_string);
+        return Err(format!("the kernel passes `{name}` as `{ty}`, not as `{}`", arg.ty));
+    }
+    Ok(BoundArg { name: name.clone(), index: Some(index) })
+}
+
+/// An argument in a known prototype.
+fn placed(arg: &Arg, known: &[PrototypeArg]) -> BoundArg {
+    let found = arg.names.iter().find_map(|name| {
+        let index = known.iter().position(|known| known.name == *name)?;
+        Some((name, index))
+    });
+    match found {
+        Some((name, index)) => BoundArg { name: name.clone(), index: Some(index) },
+        None => BoundArg { name: arg.names.first().cloned().unwrap_or_default(), index: None },
+    }
+}
+
+/// Whether what a kernel passes is what a program reads.
+fn converts(wanted: &KernelType, passed: &KernelType) -> bool {
+    match (wanted, passed) {
+        (KernelType::Ptr(wanted), KernelType::Ptr(passed)) => match &**wanted {
+            KernelType::Struct(name) | KernelType::Union(name) => {
+                matches!(&**passed, KernelType::Struct(n) | KernelType::Union(n) if n == name)
+            }
+            KernelType::Void
+            | KernelType::Func
+            | KernelType::Int { .. }
+            | KernelType::Enum(_)
+            | KernelType::Ptr(_) => true,
+        },
+        // What is narrower than its eight bytes is extended without its sign (v6.12 include/trace/bpf_probe.h: `__CAST_TO_U64`).
+        (KernelType::Int { size: wanted, .. }, KernelType::Int { size: passed, signed: true }) => {
+            wanted <= passed
+        }
+        (
+            KernelType::Int { .. } | KernelType::Enum(_),
+            KernelType::Int { .. } | KernelType::Enum(_),
+        ) => true,
+        _ => false,
+    }
+}
+
+/// Whether a kernel's prototype is a known one: the same number of arguments of the same kinds, pointers to the same.
+fn same_prototype(known: &[PrototypeArg], passed: &[Passed]) -> bool {
+    let same = |(known, passed): (&PrototypeArg, &Passed)| {
+        passed.ty.as_ref().is_some_and(|passed| same_type(&known.ty, passed))
+    };
+    known.len() == passed.len() && known.iter().zip(passed).all(same)
+}
+
+fn same_type(known: &KernelType, passed: &KernelType) -> bool {
+    match (known, passed) {
+        (KernelType::Ptr(known), KernelType::Ptr(passed)) => same_type(known, passed),
+        (KernelType::Int { .. }, KernelType::Int { .. }) => true,
+        _ => known == passed,
+    }
+}
