@@ -18,8 +18,8 @@ pub(super) struct Wanted<'n> {
 
 struct Name<'n> {
     bytes: &'n [u8],
-    /// Its place among the wanted.
-    index: usize,
+    /// Its places among the wanted.
+    indices: Vec<usize>,
     /// The place among the sorted names of the longest one that it begins with.
     within: Option<usize>,
 }
@@ -42,6 +42,10 @@ impl<'n> Wanted<'n> {
         let mut beginnings = Box::new([0; 1024]);
         let mut names = Vec::<Name>::with_capacity(sorted.len());
         for (bytes, index) in sorted {
+            if let Some(same) = names.last_mut().filter(|last| last.bytes == bytes) {
+                same.indices.push(index);
+                continue;
+            }
             let mut within = names.len().checked_sub(1);
             while let Some(before) = within.and_then(|at| names.get(at))
                 && !bytes.starts_with(before.bytes)
@@ -50,7 +54,7 @@ impl<'n> Wanted<'n> {
             }
             let (word, bit) = place(bytes, mask);
             beginnings[word] |= bit;
-            names.push(Name { bytes, index, within });
+            names.push(Name { bytes, indices: vec![index], within });
         }
         Wanted { names, mask, beginnings }
     }
@@ -68,7 +72,7 @@ impl<'n> Wanted<'n> {
         let mut at = behind.checked_sub(1);
         while let Some(name) = at.and_then(|at| self.names.get(at)) {
             if string.strip_prefix(name.bytes).is_some_and(|rest| ends(name.bytes, rest)) {
-                is(name.index);
+                name.indices.iter().copied().for_each(&mut is);
             }
             at = name.within;
         }

@@ -1,0 +1,119 @@
+//! libbpf makes the same instructions of an object with the minimal BTF of a kernel as with all of it.
+
+use super::{libbpf, support};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use support::kernels::{self, KernelTypes};
+use support::pipeline::Script;
+use ubpfc::btf::Btf;
+use ubpfc::kernel::Target;
+use ubpfc::object::read::Object;
+use ubpfc::relocate;
+use ubpfc::target::Cpu;
+
+/// Objects by name: the examples, and what clang makes of the programs that `benches` measures.
+fn objects(dir: &Path) -> Vec<(String, PathBuf)> {
+    let mut objects = Vec::new();
+    let mut add = |name: String, bytes: &[u8]| {
+        let path = dir.join(format!("{name}.o"));
+        std::fs::write(&path, bytes).unwrap();
+        objects.push((name, path));
+    };
+    for path in files("examples", "ub") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let script = Script::new(&text).unwrap();
+        let code = script.code(Cpu::V3).unwrap();
+        add(name(&path), &script.object(&code, Cpu::V3));
+    }
+    if support::require("clang") {
+        for path in files("benches/programs", "bpf.c") {
+            let out = dir.join("clang.o");
+            let mut clang = Command::new("clang");
+            clang.args(["-O2", "-g", "-target", "bpf", "-mcpu=v3"]);
+            clang.args(["-I/usr/include/x86_64-linux-gnu", "-c", "-o"]).arg(&out).arg(&path);
+            support::run(&mut clang);
+            add(name(&path), &std::fs::read(&out).unwrap());
+        }
+    }
+    objects
+}
+
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(support::package(folder)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.to_str().unwrap().ends_with(&format!(".{ending}"))).collect();
+    paths.sort();
+    paths
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn target(kernel: &KernelTypes) -> Target<'_> {
+    let mut image = Btf::parse(kernel.btf()).unwrap();
+    image.set_pointer_size(kernel.pointer_size());
+    Target { image: Arc::new(image), modules: Vec::new() }
+}
+
+/// libbpf is linked for this machine; it refuses the programs of another byte order, and types of it take a way of their own.
+fn comparable() -> impl Iterator<Item = &'static KernelTypes> {
+    kernels::all().iter().filter(|kernel| !kernel.name.starts_with("s390x"))
+}
+
+#[test]
+fn libbpf_answers_alike_from_the_minimal_types() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = objects(dir.path());
+    let [whole, small] = ["whole.btf", "small.btf"].map(|name| dir.path().join(name));
+    let (mut answered, mut all) = (0, 0);
+    for kernel in comparable() {
+        std::fs::write(&whole, kernel.btf()).unwrap();
+        for (name, path) in &objects {
+            let bytes = std::fs::read(path).unwrap();
+            let object = Object::parse(&bytes).unwrap();
+            let minimal = relocate::minimal(&[&object], &target(kernel)).unwrap();
+            std::fs::write(&small, &minimal).unwrap();
+            let [expected, found] = [&whole, &small].map(|types| libbpf::relocate(path, types));
+            let context = format!("{name} on {}: {} bytes", kernel.name, minimal.len());
+            assert_eq!(found.refused(), expected.refused(), "{context}: {}", found.log);
+            assert!(!expected.programs.is_empty(), "{context}");
+            all += 1;
+            answered += usize::from(!expected.refused());
+            assert_eq!(found.programs, expected.programs, "{context}");
+        }
+    }
+    assert!(answered * 4 > all * 3, "libbpf refuses most of it: {answered} of {all}");
+}
+
+#[test]
+fn one_file_serves_several_objects_and_is_smaller_than_what_bpftool_makes() {
+    if !support::require("bpftool") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let objects = objects(dir.path());
+    for kernel in comparable().take(3) {
+        let whole = dir.path().join("whole.btf");
+        std::fs::write(&whole, kernel.btf()).unwrap();
+        let bytes: Vec<_> = objects.iter().map(|(_, path)| std::fs::read(path).unwrap()).collect();
+        let parsed: Vec<_> = bytes.iter().map(|bytes| Object::parse(bytes).unwrap()).collect();
+        let all: Vec<_> = parsed.iter().collect();
+        let minimal = relocate::minimal(&all, &target(kernel)).unwrap();
+        assert_eq!(minimal, relocate::minimal(&all, &target(kernel)).unwrap());
+        let theirs = dir.path().join("theirs.btf");
+        let mut bpftool = Command::new("bpftool");
+        bpftool.args(["gen", "min_core_btf"]).arg(&whole).arg(&theirs);
+        bpftool.args(objects.iter().map(|(_, path)| path));
+        support::run(&mut bpftool);
+        let theirs = std::fs::metadata(&theirs).unwrap().len();
+        assert!(minimal.len() as u64 <= theirs, "{}: {} {theirs}", kernel.name, minimal.len());
+        // bpftool reads it.
+        let small = dir.path().join("small.btf");
+        std::fs::write(&small, &minimal).unwrap();
+        let dump = support::run(Command::new("bpftool").args(["btf", "dump", "file"]).arg(&small));
+        assert!(dump.contains("STRUCT 'task_struct'"), "{dump}");
+    }
+}
