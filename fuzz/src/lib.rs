@@ -61,10 +61,12 @@ fn memory() -> &'static Path {
 pub fn relocate(data: &[u8]) {
     let Some((len, rest)) = data.split_first_chunk::<4>() else { return };
     let len = (u32::from_le_bytes(*len) as usize).min(rest.len());
-    let (object, types) = rest.split_at(len);
-    let (Ok(object), Ok(types)) = (Object::parse(object), Btf::parse(types)) else { return };
+    let (bytes, types) = rest.split_at(len);
+    let (Ok(object), Ok(types)) = (Object::parse(bytes), Btf::parse(types)) else { return };
     let target = Target { image: types.into(), modules: Vec::new() };
     for policy in [Policy::Strict, Policy::Libbpf] {
-        let _ = relocate::plan(&object, &target, policy);
+        if let Ok(plan) = relocate::plan(&object, &target, policy) {
+            let _ = relocate::apply(bytes, &object, &plan, policy);
+        }
     }
 }

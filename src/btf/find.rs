@@ -25,12 +25,9 @@ struct Name<'n> {
 }
 
 impl<'n> Wanted<'n> {
-    /// Names that have a flavor themselves, or are empty, are never found.
+    /// An empty name is never found. One that has a flavor itself is found only with another after it: `a___b` is what `a___b___c` is without its own, and `a___b` is `a`.
     pub(super) fn new(names: &[&'n str]) -> Wanted<'n> {
-        let wanted = names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| !name.is_empty() && essential(name) == **name);
+        let wanted = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
         let mut sorted: Vec<(&[u8], usize)> =
             wanted.map(|(index, name)| (name.as_bytes(), index)).collect();
         sorted.sort_unstable();
@@ -82,7 +79,7 @@ impl<'n> Wanted<'n> {
 /// Whether a name ends where `rest` begins: the string ends there, or all that follows is a flavor.
 fn ends(name: &[u8], rest: &[u8]) -> bool {
     if let [0, ..] = rest {
-        return true;
+        return std::str::from_utf8(name).is_ok_and(|name| essential(name) == name);
     }
     if !rest.starts_with(b"___") {
         return false;
