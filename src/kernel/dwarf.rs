@@ -51,7 +51,7 @@ pub trait Companions: Debug + Send + Sync {
         None
     }
 
-    /// This part of the file will hardly be read again: its pages may be given back.
+    /// This part of the file (of the bytes that were given, never of a copy) will hardly be read again: its pages may be given back.
     fn done_with(&self, part: &[u8]) {
         let _ = part;
     }
@@ -169,7 +169,16 @@ pub fn types(
     }
     let big = main.endian == gimli::RunTimeEndian::Big;
     let pointer_size = main.pointer_size;
-    let others = split::fetch(&main, file, companions)?;
+    // What was unpacked or relocated is not of the file: it has no other copy.
+    let within = |bytes: &[u8]| (bytes.as_ptr() as usize, bytes.as_ptr() as usize + bytes.len());
+    let (start, end) = within(file);
+    let read = |part: &[u8]| {
+        let part_of = within(part);
+        if start <= part_of.0 && part_of.1 <= end {
+            companions.done_with(part);
+        }
+    };
+    let others = split::fetch(&main, file, companions, &read)?;
     let mut sections = vec![main];
     for bytes in &others.split {
         sections.push(elf::Sections::read((**bytes).as_ref(), ".dwo")?);
@@ -177,7 +186,6 @@ pub fn types(
     if let Some(bytes) = &others.supplementary {
         sections.push(elf::Sections::read((**bytes).as_ref(), "")?);
     }
-    let read = |part: &[u8]| companions.done_with(part);
     let world = World::new(&sections, others.supplementary.is_some(), &read)?;
     others.check(&world)?;
     let wanted = Wanted::new(names);

@@ -172,7 +172,11 @@ fn check_types(what: &str, btf: &Btf<'_>, outer: TypeId) {
         other => panic!("{what}: {other:?}"),
     };
     assert_eq!(value("colour"), (false, vec![("RED", 1), ("GREEN", 2), ("BLUE", 200)]), "{what}");
-    assert_eq!(value("sign"), (true, vec![("MINUS", -5_i64 as u64), ("PLUS", 5)]), "{what}");
+    assert_eq!(
+        value("sign"),
+        (true, vec![("MINUS", (-5_i64).cast_unsigned()), ("PLUS", 5)]),
+        "{what}"
+    );
     let call = one(btf, "call_t", |ty| matches!(ty, Type::Typedef { .. }));
     let Type::Ptr(proto) = btf.get(btf.strip(call).unwrap()).unwrap() else { panic!("{what}") };
     let Type::FuncProto { params, .. } = btf.get(proto).unwrap() else { panic!("{what}") };

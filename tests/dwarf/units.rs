@@ -2,7 +2,18 @@
 
 use crate::build::Built;
 use ubpfc::btf::{Btf, Type, TypeId};
-use ubpfc::kernel::dwarf::{Alone, types};
+use ubpfc::kernel::dwarf::{Alone, Companions, types};
+
+/// Allows only parts of the file to be given back.
+#[derive(Debug)]
+struct Within(std::ops::Range<usize>);
+
+impl Companions for Within {
+    fn done_with(&self, part: &[u8]) {
+        let start = part.as_ptr() as usize;
+        assert!(self.0.contains(&start) || part.is_empty(), "a copy was given back");
+    }
+}
 
 fn linked(files: &[(&str, &str)]) -> Vec<u8> {
     let built = Built::new();
@@ -73,4 +84,18 @@ fn the_size_of_a_pointer_can_be_told_from_the_types() {
     let long =
         Type::Int { name: "long unsigned int", bytes: 8, bits: 64, bit_offset: 0, encoding: 0 };
     assert_eq!(btf.get(TypeId(1)).unwrap(), long);
+}
+
+#[test]
+fn only_parts_of_the_file_are_given_back() {
+    for flags in
+        ["gcc -g -c", "gcc -g -gz=zlib -fPIC -shared -nostdlib", "gcc -g -fPIC -shared -nostdlib"]
+    {
+        let built = Built::new();
+        built.write("a.c", "struct a { int x; } a;");
+        assert!(built.run(&format!("{flags} a.c -o a.o")), "{flags}");
+        let file = built.read("a.o");
+        let start = file.as_ptr() as usize;
+        assert!(types(&file, &Within(start..start + file.len()), &["a"]).is_ok(), "{flags}");
+    }
 }

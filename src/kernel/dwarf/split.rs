@@ -31,6 +31,7 @@ pub(super) fn fetch<'a>(
     main: &'a Sections<'a>,
     file: &[u8],
     companions: &dyn Companions,
+    read: &dyn Fn(&[u8]),
 ) -> Result<Others, DwarfError> {
     let mut others = Others::default();
     if let Some((name, id)) = &main.supplementary {
@@ -39,7 +40,7 @@ pub(super) fn fetch<'a>(
         others.supplementary = Some(found.ok_or(DwarfError::Companion(name))?);
     }
     let alone = std::slice::from_ref(main);
-    let world = World::new(alone, false, &|part| companions.done_with(part))?;
+    let world = World::new(alone, false, read)?;
     let mut session = Session::new(&world);
     let mut files = BTreeSet::new();
     for (number, unit) in (0_u32..).zip(&world.units) {
