@@ -259,7 +259,7 @@ impl Opener<'_> {
                 }
             }
             Payload::Somewhere => self.somewhere(&file, &within),
-            Payload::Flat => self.flat(file, &within),
+            Payload::Flat => self.flat(&file, &within),
         };
         let Opened { source, release: inner } = found?;
         Ok(Opened { source, release: release.or(inner) })
@@ -273,7 +273,7 @@ impl Opener<'_> {
             let within = [around, &[format.name]].concat();
             let found = match Kind::of(&inner) {
                 Kind::Elf => self.elf(&inner.into(), &within),
-                _ => self.flat(inner.into(), &within),
+                _ => self.flat(&inner.into(), &within),
             };
             match found {
                 Ok(opened) => return Ok(opened),
@@ -289,12 +289,12 @@ impl Opener<'_> {
     }
 
     /// A kernel's memory as it is laid out.
-    fn flat(&self, file: FileBytes, around: &[&str]) -> Result<Opened, KernelError> {
-        let range = section::search(&file).ok_or_else(|| {
+    fn flat(&self, file: &FileBytes, around: &[&str]) -> Result<Opened, KernelError> {
+        let range = section::search(file).ok_or_else(|| {
             self.none(format!("{} without type information: {NO_BTF}", described(around)))
         })?;
-        let release = release::banner(&file);
-        let source = BtfSource::new(Part::of(&file, range));
+        let release = release::banner(file);
+        let source = BtfSource::new(Part::of(file, range));
         Ok(Opened { source: Box::new(source), release })
     }
 
