@@ -84,6 +84,10 @@ pub fn apply(
     };
     let mut changed = done.sections;
     let types = object.types()?;
+    if let Some(types) = &types {
+        // What is broken in the object is not what is broken in the result.
+        object.ext(types)?;
+    }
     let mut records = BTreeMap::new();
     let ext = object.sections.iter().enumerate().find(|(_, section)| section.name == ".BTF.ext");
     if let (Some((index, section)), Some(types)) = (ext, &types) {
@@ -170,6 +174,11 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
 
     let stops: BTreeSet<At> = missing.iter().map(|at| code.now(*at)).collect();
     let reach = Reach::of(&code, object, &stops)?;
+    if let Some(at) = verify::poisoned(&code, &reach)
+        && let Some(section) = code.sections.get(&at.section)
+    {
+        return Err(section.error(at.slot, "it is poisoned already, by another relocation"));
+    }
     let mut accesses = Vec::new();
     let mut poisoned = BTreeMap::new();
     let unresolved = unresolved(&code, object, plan, &reach)?;

@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn swaps_depend_on_the_byte_order_of_the_target() {
+        use Endian::{Big, Little};
         let swap = |code, imm, endian| {
             let insn = Insn { code: code | op::END, imm, ..Insn::default() };
             arithmetic(insn, Some(0x1122_3344_5566_7788), None, endian)
         };
-        use Endian::{Big, Little};
         assert_eq!(swap(op::ALU | op::TO_BE, 16, Little), Some(0x8877));
         assert_eq!(swap(op::ALU | op::TO_BE, 16, Big), Some(0x7788));
         assert_eq!(swap(op::ALU | op::TO_LE, 32, Little), Some(0x5566_7788));

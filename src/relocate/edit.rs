@@ -105,7 +105,8 @@ impl Section {
         )
     }
 
-    fn error(&self, slot: usize, why: impl Into<String>) -> ApplyError {
+    /// What is wrong with the instruction at a slot.
+    pub fn error(&self, slot: usize, why: impl Into<String>) -> ApplyError {
         let (function, insn) = self.place(slot);
         ApplyError::Code { function, insn, why: why.into() }
     }

@@ -218,6 +218,13 @@ fn code_that_cannot_be_edited_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_another_relocation_has_poisoned_is_refused() {
+    let error = edited(&[program(vec![call(POISON), exit()])], &[], Policy::Strict).unwrap_err();
+    let expected = "program, instruction 0: it is poisoned already, by another relocation";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn a_jump_that_becomes_too_long_is_refused() {
     let mut code = vec![load_context(0, 0), jeq(0, 1, 32_000)];
     code.resize(32_002, load_context(2, 0));

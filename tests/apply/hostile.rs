@@ -1,13 +1,16 @@
 //! Objects that are broken in any way: an error or an object, never a panic, and no more memory than they need.
 
 use crate::fixture::*;
+use crate::support::package;
+use crate::support::pipeline::Script;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use ubpfc::isa::opcode::*;
 use ubpfc::object::read::Object;
 use ubpfc::object::rewrite::rewrite;
-use ubpfc::relocate::{Edit, Plan, Policy, apply};
-use ubpfc::target::Endian;
+use ubpfc::relocate::{ApplyError, Edit, Plan, Policy, apply};
+use ubpfc::target::{Cpu, Endian};
 
 fn sample(endian: Endian) -> Vec<u8> {
     let call_of = |imm| insn(JMP | CALL, 0, PSEUDO_CALL, 0, imm);
@@ -71,6 +74,44 @@ fn sections_that_share_their_bytes_are_not_written_apart() {
     let changed = BTreeMap::from([(1, vec![0; 8])]);
     let error = rewrite(&bytes, &changed).unwrap_err().to_string();
     assert!(error.starts_with("the size of all sections together has the value"), "{error}");
+}
+
+/// An object with every section that the compiler writes.
+fn compiled() -> &'static [u8] {
+    static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
+    OBJECT.get_or_init(|| {
+        let text = std::fs::read_to_string(package("examples/runqlat.ub")).unwrap();
+        let script = Script::new(&text).unwrap();
+        script.object(&script.code(Cpu::V3).unwrap(), Cpu::V3)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn broken_tables_and_records_end_well(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 1..8),
+        len in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = compiled().to_vec();
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        if let Some(len) = len {
+            bytes.truncate(len.index(bytes.len()));
+        }
+        if let Ok(object) = Object::parse(&bytes) {
+            for policy in [Policy::Strict, Policy::Libbpf] {
+                match apply(&bytes, &object, &Plan::default(), policy) {
+                    Ok(applied) => prop_assert!(applied.bytes.len() < bytes.len() + 4096),
+                    Err(ApplyError::Bug(why)) => return Err(TestCaseError::fail(why)),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
 }
 
 proptest! {

@@ -1,9 +1,10 @@
 //! Whether a relocated object is sound. Whatever it finds is a bug of this program.
 
 use super::super::Policy;
-use super::super::edit::Code;
+use super::super::edit::{At, Code};
 use super::super::reach::Reach;
 use super::{ApplyError, is_optional};
+use crate::isa::code::Insn;
 use crate::isa::opcode as op;
 use crate::object::read::Object;
 use std::collections::BTreeSet;
@@ -31,15 +32,22 @@ fn check(bytes: &[u8], policy: Policy) -> Result<(), ApplyError> {
     object.functions()?;
     let code = Code::read(&object)?;
     let reach = Reach::of(&code, &object, &BTreeSet::new())?;
-    for (at, insn) in code.instructions() {
-        let is_poison = insn.code == op::JMP | op::CALL && insn.src == 0 && insn.imm == op::POISON;
-        let optional = code.sections.get(&at.section).is_some_and(|code| is_optional(&code.name));
-        if is_poison && !optional && reach.runs(at) {
-            return Err(ApplyError::Bug(format!(
-                "slot {} of section {} is poisoned and can run",
-                at.slot, at.section
-            )));
-        }
+    match poisoned(&code, &reach) {
+        Some(At { section, slot }) => Err(ApplyError::Bug(format!(
+            "slot {slot} of section {section} is poisoned and can run"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// A poisoned instruction that can run, in a program that need be able to.
+pub(super) fn poisoned(code: &Code, reach: &Reach) -> Option<At> {
+    let is_poison =
+        |insn: Insn| insn.code == op::JMP | op::CALL && insn.src == 0 && insn.imm == op::POISON;
+    let is_needed = |at: At| {
+        let section = code.sections.get(&at.section);
+        reach.runs(at) && !section.is_some_and(|section| is_optional(&section.name))
+    };
+    let mut instructions = code.instructions();
+    instructions.find(|(at, insn)| is_poison(*insn) && is_needed(*at)).map(|(at, _)| at)
 }
