@@ -109,7 +109,7 @@ fn compare(name: &str, types: &Btf<'_>, file: &std::path::Path, base: Option<&st
     for id in types.ids() {
         let ty = types.get(id).unwrap();
         // A function that other objects have shows its linkage; the reader tells only global ones from others.
-        let linkage = if matches!(ty, Type::Func { global: true, .. }) { 1 } else { 0 };
+        let linkage = u32::from(matches!(ty, Type::Func { global: true, .. }));
         let shown = format!("[{}] {}\n", id.0, show(types, &ty, linkage));
         let expected = rest.get(..shown.len()).unwrap_or(rest);
         let external = shown.replace("linkage=static", "linkage=extern");
