@@ -218,7 +218,7 @@ impl KernelImage {
 
     /// A new object of a struct that ends in a flexible array, with that many bytes for it: its address.
     pub fn object_and(&mut self, name: &str, more: usize) -> u64 {
-        let size = self.structs[name].0 as usize + more;
+        let size = self.struct_size(name).unwrap_or(0) as usize + more;
         let fill = if self.garbage { 0xa7 } else { 0 };
         self.bytes(&vec![fill; size])
     }
