@@ -1,8 +1,8 @@
 //! Relocation: an object's questions to a kernel, answered from that kernel's types and written into its code.
 //!
-//!     object + target types → plan → apply → object without questions
+//!     object + target types → choose → bring in → plan → apply → object without questions
 //!
-//! [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
+//! [`relocate`] is that line as one function. [`choose`] and [`bring_in`] are for ubpfc's own objects, which have several forms of a program: what comes of them is an object as any other. [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.
 
 pub mod apply;
@@ -20,6 +20,7 @@ mod field;
 mod matches;
 mod minimal;
 mod patch;
+mod pipeline;
 mod plan;
 mod prune;
 pub mod reach;
@@ -30,8 +31,9 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
-pub use bring::{BringError, bring_in};
+pub use bring::{BringError, Brought, bring_in};
 pub use choose::choose;
+pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
 pub use reason::spell;
 
 use crate::btf::BtfError;
@@ -250,6 +252,8 @@ pub enum RelocateError {
     TooBig {
         /// The record.
         place: String,
+        /// The source line.
+        at: Option<Place>,
         /// What is too big.
         why: String,
     },
@@ -258,6 +262,8 @@ pub enum RelocateError {
     Record {
         /// The record: `.BTF.ext record 3 of section tp_btf/sched_switch`.
         place: String,
+        /// The source line.
+        at: Option<Place>,
         /// What is wrong with it.
         why: String,
     },
@@ -268,6 +274,8 @@ pub enum RelocateError {
         local: String,
         /// The candidates with their answers.
         candidates: String,
+        /// The source line.
+        at: Option<Place>,
     },
     /// The instruction is not what the record says.
     #[error("{function}, instruction {insn}: {why}")]
@@ -278,6 +286,8 @@ pub enum RelocateError {
         insn: usize,
         /// What is wrong with it.
         why: String,
+        /// The source line.
+        at: Option<Place>,
     },
     /// The answer does not fit the instruction (libbpf: `ERANGE`, or silently cut).
     #[error(
@@ -292,7 +302,25 @@ pub enum RelocateError {
         local: String,
         /// The answer.
         value: u64,
+        /// The source line.
+        at: Option<Place>,
     },
+}
+
+impl RelocateError {
+    /// The source line that it is about, where the object says it.
+    pub fn at(&self) -> Option<&Place> {
+        match self {
+            RelocateError::TooBig { at, .. }
+            | RelocateError::Record { at, .. }
+            | RelocateError::Ambiguous { at, .. }
+            | RelocateError::Instruction { at, .. }
+            | RelocateError::Range { at, .. } => at.as_ref(),
+            RelocateError::Object(_)
+            | RelocateError::Target(_)
+            | RelocateError::ByteOrder { .. } => None,
+        }
+    }
 }
 
 /// What an object asks a kernel for: the kind of the type (a number of [`crate::btf::kind`], `ENUM64` as `ENUM`) and its name without its flavor, each once, sorted.
@@ -326,10 +354,14 @@ pub fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
     asked::asked(object)
 }
 
-/// The types of a kernel that the objects' records are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
-/// for that of a kernel which has none. Equal input gives equal bytes.
-pub fn minimal(objects: &[&Object<'_>], target: &Target<'_>) -> Result<Vec<u8>, RelocateError> {
-    minimal::minimal(objects, target)
+/// The types of a kernel that the objects' records and forms are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take
+/// for that of a kernel which has none. If the kernel does not show BTF itself, that is noted in it for objects that depend on it. Equal input gives equal bytes.
+pub fn minimal(
+    objects: &[&Object<'_>],
+    target: &Target<'_>,
+    shows_btf: bool,
+) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target, shows_btf)
 }
 
 /// Answers every CO-RE record of an object from a kernel's types.

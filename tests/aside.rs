@@ -74,7 +74,7 @@ fn sections(choice: &Choice) -> Vec<&str> {
 
 /// The object with its chosen forms, and all its questions answered.
 fn relocated(object: &[u8], choice: &Choice, target: &Target<'_>) -> Result<Vec<u8>, String> {
-    let brought = relocate::bring_in(object, choice).unwrap();
+    let brought = relocate::bring_in(object, choice).unwrap().bytes;
     let object = Object::parse(&brought).unwrap();
     let plan = relocate::plan(&object, target, Policy::Strict).map_err(|e| e.to_string())?;
     let applied = relocate::apply(&brought, &object, &plan, Policy::Strict);
@@ -105,7 +105,7 @@ fn every_example_has_a_form_for_every_kernel() {
                 assert!(formed, "{}: {name}: {sections:?}", kernel.name);
                 let certain = choice.programs.iter().all(|c| c.taken.as_ref().unwrap().certain);
                 assert!(certain || !handlers, "{}: {name}", kernel.name);
-                check_object(&relocate::bring_in(object, &choice).unwrap(), &sections);
+                check_object(&relocate::bring_in(object, &choice).unwrap().bytes, &sections);
                 let whole = relocated(object, &choice, &target);
                 // Older kernels lack what the examples read, or show less than they have.
                 if let Err(why) = whole {
@@ -299,7 +299,7 @@ fn the_first_event_that_is_there_is_taken() {
         let target = target(bytes);
         let choice = chosen(&object, &target, btf).unwrap();
         assert_eq!(sections(&choice), [section]);
-        check_object(&relocate::bring_in(&object, &choice).unwrap(), &[section]);
+        check_object(&relocate::bring_in(&object, &choice).unwrap().bytes, &[section]);
         if btf {
             assert_eq!(reads(&object, &target), [places], "{section}");
         }
@@ -321,12 +321,12 @@ fn an_optional_probe_is_there_where_its_event_is() {
     let with = kernel(&[("io_uring_submit_req", &[REQ])], false);
     let choice = chosen(&object, &target(&with), true).unwrap();
     assert_eq!(sections(&choice), ["tp_btf/io_uring_submit_req"]);
-    let brought = relocate::bring_in(&object, &choice).unwrap();
+    let brought = relocate::bring_in(&object, &choice).unwrap().bytes;
     check_object(&brought, &["tp_btf/io_uring_submit_req"]);
     let without = kernel(&[], false);
     let choice = chosen(&object, &target(&without), true).unwrap();
     assert!(choice.programs[0].taken.is_none());
-    let brought = relocate::bring_in(&object, &choice).unwrap();
+    let brought = relocate::bring_in(&object, &choice).unwrap().bytes;
     check_object(&brought, &[]);
     let names: Vec<String> = ubpf(&brought).programs.into_iter().map(|p| p.name).collect();
     assert_eq!(names, ["begin"]);

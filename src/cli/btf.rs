@@ -11,7 +11,6 @@ use crate::object::read::Object;
 use crate::relocate;
 use crate::target::Endian;
 use anyhow::anyhow;
-use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +23,9 @@ pub(super) struct Args {
     /// A module of the kernel, where types of modules are asked for; may be repeated
     #[arg(short, long, value_name = "FILE")]
     module: Vec<PathBuf>,
+    /// The kernel shows no BTF to loaders, though the file has types: `relocate` will be told
+    #[arg(long)]
+    no_btf: bool,
     /// Objects whose questions the types are to answer; without them, only say what the kernel's types come from
     #[arg(long = "for", value_name = "FILE.o", num_args = 1..)]
     objects: Vec<PathBuf>,
@@ -89,17 +91,18 @@ fn minimal(args: &Args) -> Result<(), Stop> {
     let files = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
     let objects: Vec<(&str, Object<'_>)> = files.map(parse).collect::<Result<_, Stop>>()?;
 
-    let mut wanted = BTreeSet::new();
+    let mut needs = Vec::new();
     for (name, object) in &objects {
-        let asked = relocate::wanted(object);
-        wanted.extend(asked.map_err(|error| stopped(name, object, "the kernel", &error))?);
+        let of_object = relocate::needs(object);
+        needs.extend(of_object.map_err(|error| stopped(name, "the kernel", &error))?);
     }
     let kernel = Kernel::open(&args.kernel, &args.module)?;
-    let loaded = kernel.load(&wanted.into_iter().collect::<Vec<_>>())?;
+    let loaded = relocate::load(&kernel, &needs)?;
     passed_over(&kernel.name, &loaded.warnings, args.message_format);
     let target = loaded.target()?;
     let all: Vec<&Object<'_>> = objects.iter().map(|(_, object)| object).collect();
-    let bytes = relocate::minimal(&all, &target).map_err(|error| {
+    let shows_btf = relocate::shows_btf(&kernel) && !args.no_btf;
+    let bytes = relocate::minimal(&all, &target, shows_btf).map_err(|error| {
         let findings = Findings::about(&kernel.name, Code::E0703, error.to_string());
         Stop::new(Exit::Usage, findings)
     })?;

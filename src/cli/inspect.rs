@@ -4,13 +4,11 @@ mod code;
 mod human;
 mod report;
 
-use self::code::Code;
 use super::Exit;
 use super::files::{print_json, print_text, read_object, shown};
 use super::messages::{Findings, FormatArg, Stop};
 use crate::diag;
 use crate::object::read::Object;
-use crate::relocate::Place;
 use std::path::PathBuf;
 
 /// Arguments of `inspect`.
@@ -51,17 +49,7 @@ pub(super) fn parse_object<'a>(name: &str, bytes: &'a [u8]) -> Result<Object<'a>
     Object::parse(bytes).map_err(|error| unreadable(name, &error))
 }
 
-fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Stop {
+/// What to say about an object that cannot be read.
+pub(super) fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Stop {
     Stop::new(Exit::Input, Findings::about(name, diag::Code::E0609, format!("{name}: {error}")))
-}
-
-/// The source line of an instruction, if the object says it.
-pub(super) fn line_at(object: &Object<'_>, function: &str, insn: usize) -> Option<Place> {
-    let types = object.types().ok()??;
-    let ext = object.ext(&types).ok()??;
-    let functions = object.functions().ok()?;
-    let function = functions.iter().find(|found| found.symbol.name == function)?;
-    let code = Code::new(object, Some(&types), &functions, &[]);
-    let section = code.section(function.section, Some(&ext)).ok()?;
-    section.line_at(function, function.symbol.offset.checked_add(insn as u64 * 8)?)
 }

@@ -5,7 +5,7 @@ mod faults;
 mod kernel;
 mod report;
 
-use self::report::{Report, Row, Status};
+use self::report::Report;
 use super::Exit;
 use super::files::{
     note, print_json, print_text, read_object, same_file, shown, write_product, write_stdout,
@@ -15,7 +15,7 @@ use super::messages::{Findings, FormatArg, Stop};
 use crate::diag::Code;
 use crate::kernel::Kernel;
 use crate::object::read::Object;
-use crate::relocate::{self, ApplyError, Policy, RelocateError};
+use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
 use anyhow::anyhow;
 use clap::ValueEnum;
 use std::io::IsTerminal;
@@ -74,38 +74,31 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     check(args)?;
     let bytes = read_object(&args.object)?;
     let name = shown(&args.object);
-    let object = inspect::parse_object(&name, &bytes)?;
     let (policy, policy_name) = args.policy.policy();
-
-    let stopped = |kernel: &str, error: &RelocateError| stopped(&name, &object, kernel, error);
-    let wanted = relocate::wanted(&object).map_err(|error| stopped("the kernel", &error))?;
+    // What is wrong with the object is told before a kernel is looked for.
+    inspect::parse_object(&name, &bytes)?;
     let kernel = Kernel::open(&args.kernel.kernel, &args.kernel.module)?;
-    let loaded = kernel.load(&wanted)?;
-    let mut report = Report::new(&name, &kernel, policy_name, loaded.warnings.clone());
+    let options = relocate::Options { policy, no_btf: args.kernel.no_btf };
+    let relocate::Relocation { result, told } = relocate::relocate(&bytes, &kernel, options);
+
+    let mut report = Report::new(&name, &kernel, policy_name, told);
     let title = report.kernel.title();
-    let target = loaded.target()?;
-    passed_over(&title, &loaded.warnings, args.message_format);
-    let mut plan = relocate::plan(&object, &target, policy).map_err(|error| {
-        report.refused(args, Some(error.to_string()));
-        stopped(&title, &error)
-    })?;
-    plan.target = Some(report.kernel.recorded());
-    report.tell(Row::of_plan(&plan));
-    let applied = relocate::apply(&bytes, &object, &plan, policy).map_err(|mut error| {
-        if let ApplyError::Missing(unresolved) = &mut error {
-            for one in &mut *unresolved {
-                one.missing.suggest(&target);
+    passed_over(&title, &report.warnings, args.message_format);
+    let relocated = match result {
+        Ok(relocated) => relocated,
+        Err(refusal) => {
+            report.refuse(&refusal);
+            // That the report cannot be printed is not worth more than the refusal.
+            if let Err(stop) = report.print(args) {
+                stop.say(args.message_format);
             }
-            report.tell(Row::of_failure(&plan, unresolved));
+            return Err(refused(&name, &bytes, &title, refusal));
         }
-        report.refused(args, error_without_access(&error));
-        unapplied(&name, &object, &title, &error)
-    })?;
-    report.tell(Row::of_result(&plan, applied.accesses));
+    };
     match args.output.as_deref() {
         None => {}
-        Some(path) if path == Path::new("-") => write_stdout(&applied.bytes)?,
-        Some(path) => write_product(path, &applied.bytes)?,
+        Some(path) if path == Path::new("-") => write_stdout(&relocated)?,
+        Some(path) => write_product(path, &relocated)?,
     }
     report.written(args.output.as_deref());
     report.print(args)?;
@@ -137,14 +130,6 @@ pub(super) fn passed_over(kernel: &str, warnings: &[String], format: FormatArg) 
 }
 
 impl Report {
-    /// Prints the report of a refusal; that it cannot be printed is not worth more than the refusal.
-    fn refused(&mut self, args: &Args, error: Option<String>) {
-        (self.status, self.error) = (Status::Refused, error);
-        if let Err(stop) = self.print(args) {
-            stop.say(args.message_format);
-        }
-    }
-
     /// The report where the command line wants it: the document or the table on standard output; beside an object, a line or the table on standard error.
     fn print(&self, args: &Args) -> Result<(), Stop> {
         if args.json {
@@ -160,54 +145,44 @@ impl Report {
     }
 }
 
+/// What to say about an object that cannot be relocated, and the status that it ends with.
+fn refused(name: &str, bytes: &[u8], kernel: &str, refusal: Refusal) -> Stop {
+    let object = Object::parse(bytes).ok();
+    let ubpf = || object.and_then(|object| object.ubpf().ok().flatten());
+    match refusal {
+        Refusal::Kernel(error) => error.into(),
+        Refusal::Plan(error) => stopped(name, kernel, &error),
+        Refusal::Object(error) => inspect::unreadable(name, &error),
+        Refusal::Forms(error) => inspect::unreadable(name, &error),
+        Refusal::Relocated(target) => {
+            Stop::new(Exit::Input, faults::relocated(name, kernel, &target))
+        }
+        Refusal::Events(error) => {
+            Stop::new(Exit::Kernel, faults::no_event(name, kernel, &error.programs))
+        }
+        Refusal::Apply { error, at } => match &error {
+            ApplyError::Missing(unresolved) => {
+                Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved, ubpf().as_ref()))
+            }
+            ApplyError::Code { .. } | ApplyError::TwoSections(_) | ApplyError::Object(_) => {
+                Stop::new(Exit::Input, faults::broken_code(name, &error, at.as_ref()))
+            }
+            ApplyError::Bug(_) => Stop::new(Exit::Bug, faults::broken_code(name, &error, None)),
+        },
+    }
+}
+
 /// What to say about an error that stops the plan, and the status that it ends with.
-pub(super) fn stopped(
-    name: &str,
-    object: &Object<'_>,
-    kernel: &str,
-    error: &RelocateError,
-) -> Stop {
-    let (exit, at) = match error {
-        RelocateError::Object(_) | RelocateError::Record { .. } | RelocateError::TooBig { .. } => {
-            (Exit::Input, None)
-        }
-        RelocateError::Target(_) => (Exit::Usage, None),
-        RelocateError::Instruction { function, insn, .. } => {
-            (Exit::Input, inspect::line_at(object, function, *insn))
-        }
-        RelocateError::ByteOrder { .. } | RelocateError::Ambiguous { .. } => (Exit::Kernel, None),
-        RelocateError::Range { function, insn, .. } => {
-            (Exit::Kernel, inspect::line_at(object, function, *insn))
-        }
+pub(super) fn stopped(name: &str, kernel: &str, error: &RelocateError) -> Stop {
+    let exit = match error {
+        RelocateError::Object(_)
+        | RelocateError::Record { .. }
+        | RelocateError::TooBig { .. }
+        | RelocateError::Instruction { .. } => Exit::Input,
+        RelocateError::Target(_) => Exit::Usage,
+        RelocateError::ByteOrder { .. }
+        | RelocateError::Ambiguous { .. }
+        | RelocateError::Range { .. } => Exit::Kernel,
     };
-    Stop::new(exit, faults::stopped(name, kernel, error, at.as_ref()))
-}
-
-/// Why a plan cannot be carried out, unless single accesses say it.
-fn error_without_access(error: &ApplyError) -> Option<String> {
-    match error {
-        ApplyError::Missing(_) => None,
-        ApplyError::Code { .. }
-        | ApplyError::TwoSections(_)
-        | ApplyError::Object(_)
-        | ApplyError::Bug(_) => Some(error.to_string()),
-    }
-}
-
-/// What to say about a plan that cannot be carried out, and the status that it ends with.
-fn unapplied(name: &str, object: &Object<'_>, kernel: &str, error: &ApplyError) -> Stop {
-    match error {
-        ApplyError::Missing(unresolved) => {
-            let ubpf = object.ubpf().ok().flatten();
-            Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved, ubpf.as_ref()))
-        }
-        ApplyError::Code { function, insn, .. } => {
-            let at = inspect::line_at(object, function, *insn);
-            Stop::new(Exit::Input, faults::broken_code(name, error, at.as_ref()))
-        }
-        ApplyError::TwoSections(_) | ApplyError::Object(_) => {
-            Stop::new(Exit::Input, faults::broken_code(name, error, None))
-        }
-        ApplyError::Bug(_) => Stop::new(Exit::Bug, faults::broken_code(name, error, None)),
-    }
+    Stop::new(exit, faults::stopped(name, kernel, error))
 }

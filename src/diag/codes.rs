@@ -144,6 +144,8 @@ codes! {
     E0609 "object that cannot be read"
     E0610 "object for machines of another kind"
     E0611 "object that cannot be written anew"
+    E0612 "program that the kernel has no event for"
+    E0613 "object that is relocated already"
     // E07 kernel types
     E0701 "kernel file that cannot be read"
     E0702 "file without a kernel's types"

@@ -1,12 +1,14 @@
 //! The chosen forms of an ubpfc object's programs, brought in.
 //!
-//! In: an object's bytes and a [`Choice`]. Out: an object with exactly the chosen programs: what is not chosen is gone, what was set aside is linked in under its section's final name, reads of arguments have the
+//! In: an object's bytes and a [`Choice`]. Out: [`Brought`], an object with exactly the chosen programs: what is not chosen is gone, what was set aside is linked in under its section's final name, reads of arguments have the
 //! target's places, and questions about prototypes are answered. It is an object as any other, without `.ubpf.alt`; its CO-RE records are for [`super::plan`].
 
 mod link;
 
 use super::choose::{Choice, Taken};
-use crate::btf::Btf;
+use super::reason::spell;
+use super::{Access, Action, Place};
+use crate::btf::{Btf, essential};
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
 use crate::isa::opcode::{self as op, LDIMM64};
@@ -14,6 +16,7 @@ use crate::object::ASIDE_SECTION;
 use crate::object::btf_ext::{CoreKind, CoreRecord, FuncInfo, LineInfo, SectionInfo};
 use crate::object::read::{self, Function, Object, ReadError, Relocation, Symbol};
 use crate::object::ubpf::{Attach, Form, Program, Ubpf};
+use std::borrow::Cow;
 
 /// The opcode of an instruction that reads an argument.
 const READS_ARG: u8 = op::LDX | op::MEM | op::DW;
@@ -37,18 +40,31 @@ fn malformed<T>(what: impl Into<String>) -> Result<T, BringError> {
     Err(BringError::Malformed(what.into()))
 }
 
+/// An object with the chosen forms of its programs.
+#[derive(Clone, Debug)]
+pub struct Brought<'a> {
+    /// Its bytes.
+    pub bytes: Cow<'a, [u8]>,
+    /// The questions about prototypes, which are answered: they are not among its records.
+    pub answered: Vec<Access>,
+}
+
 /// The object with the chosen forms of its programs. An object of another compiler stays as it is.
-pub fn bring_in(bytes: &[u8], choice: &Choice) -> Result<Vec<u8>, BringError> {
+pub fn bring_in<'a>(bytes: &'a [u8], choice: &Choice) -> Result<Brought<'a>, BringError> {
     let object = Object::parse(bytes)?;
-    let Some(mut ubpf) = object.ubpf()? else { return Ok(bytes.to_vec()) };
+    let Some(mut ubpf) = object.ubpf()? else {
+        return Ok(Brought { bytes: Cow::Borrowed(bytes), answered: Vec::new() });
+    };
     let Some(types) = object.types()? else { return malformed("it has no types") };
     let outer = Part::new(object)?;
     let inner = aside(&outer.object)?;
     // Every slot and record of a program has at least eight bytes of its own in the file.
     let room = bytes.len() / SLOT;
-    let pieces = pieces(&outer, inner.as_ref(), &types, &ubpf, choice, room)?;
+    let mut pieces = pieces(&outer, inner.as_ref(), &types, &ubpf, choice, room)?;
     update(&mut ubpf, choice, &pieces);
-    link::link(&outer, &types, &pieces, &ubpf)
+    let bytes = Cow::Owned(link::link(&outer, &types, &pieces, &ubpf)?);
+    let answered = pieces.iter_mut().flat_map(|piece| std::mem::take(&mut piece.answered));
+    Ok(Brought { bytes, answered: answered.collect() })
 }
 
 /// What an object has set aside, as an object.
@@ -98,6 +114,8 @@ struct Piece<'a> {
     funcs: Vec<FuncInfo>,
     lines: Vec<LineInfo>,
     core: Vec<CoreRecord>,
+    /// What was a record, and has its answer in the code.
+    answered: Vec<Access>,
 }
 
 /// Every program that is in the result, in the order of the script.
@@ -182,6 +200,7 @@ fn piece<'a>(
         funcs: info.funcs.iter().filter_map(func).collect(),
         lines: info.lines.iter().filter_map(line).collect(),
         core: info.core.iter().filter_map(core).collect(),
+        answered: Vec::new(),
     })
 }
 
@@ -226,7 +245,7 @@ impl Piece<'_> {
             let name = types.get(record.root).map(|ty| ty.name()).unwrap_or_default();
             let asked = known.iter().position(|known| known.typedef.as_deref() == Some(name));
             match asked.filter(|_| record.kind == CoreKind::TypeExists) {
-                Some(asked) => self.answer(record.insn_off, asked == prototype)?,
+                Some(asked) => self.answer(types, &record, asked == prototype)?,
                 None => rest.push(record),
             }
         }
@@ -235,8 +254,13 @@ impl Piece<'_> {
     }
 
     /// Puts the answer to a question into its instruction.
-    fn answer(&mut self, insn_off: u32, yes: bool) -> Result<(), BringError> {
-        let slot = insn_off as usize / SLOT;
+    fn answer(
+        &mut self,
+        types: &Btf<'_>,
+        record: &CoreRecord,
+        yes: bool,
+    ) -> Result<(), BringError> {
+        let slot = record.insn_off as usize / SLOT;
         let Some(insn) = self.insns.get_mut(slot) else {
             return malformed("a record is misplaced");
         };
@@ -246,7 +270,24 @@ impl Piece<'_> {
             return malformed(format!("slot {slot} of {} asks nothing", self.symbol.name));
         }
         insn.imm = yes.into();
+        let at = self.line_at(types, record.insn_off);
+        let local = spell(types, record.root);
+        let target = yes.then(|| essential(&local).to_owned());
+        let (local_value, value) = (Some(1), Some(yes.into()));
+        let (function, section) = (self.symbol.name.to_owned(), self.section.clone());
+        let action = if yes { Action::Same } else { Action::Patched };
+        let told = Access { target, local_value, value, action, ..Access::of(record.kind, local) };
+        self.answered.push(Access { function, section, insn: slot, at, ..told });
         Ok(())
+    }
+
+    /// The source line of an instruction.
+    fn line_at(&self, types: &Btf<'_>, insn_off: u32) -> Option<Place> {
+        let before = self.lines.iter().filter(|line| line.insn_off <= insn_off && line.line != 0);
+        let line = before.max_by_key(|line| line.insn_off)?;
+        let string = |offset| types.string(offset).unwrap_or_default().trim_end().to_owned();
+        let (file, text) = (string(line.file), string(line.text));
+        Some(Place { file, line: line.line, col: line.col, text })
     }
 }
 

@@ -4,12 +4,15 @@
 //! takes typed arguments where the kernel shows its own BTF, since it is the faster one, and otherwise the one that needs nothing of the kernel. Arguments are bound by name, where the kernel
 //! tells names, otherwise only through a known prototype. Nothing is guessed: where a kernel says nothing of an event, the event is taken only if every known prototype has the arguments in the same places.
 
+use super::Place;
 use super::bring::aside_object;
 use super::events::{self, Events, Passed, Seen, Shown};
 use super::plan::root_kind;
 use crate::btf::essential;
 use crate::object::read::{Object, ReadError};
-use crate::object::ubpf::{Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf};
+use crate::object::ubpf::{
+    self, Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf,
+};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -88,6 +91,8 @@ pub struct Lost {
     pub program: usize,
     /// Its name.
     pub name: String,
+    /// Where the script has it.
+    pub at: Option<Place>,
     /// The events, in the order in which they were tried.
     pub tried: Vec<TriedEvent>,
     /// Events of the target whose names are near.
@@ -139,6 +144,7 @@ pub fn choose(
     shows_btf: bool,
 ) -> Result<Choice, ChooseError> {
     let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+    let shows_btf = shows_btf && !events.hidden();
     let chooser = Chooser { ubpf, events, shows_btf };
     let (mut programs, mut lost) = (Vec::new(), Vec::new());
     for (index, program) in ubpf.programs.iter().enumerate() {
@@ -155,7 +161,9 @@ pub fn choose(
             near.sort();
             near.dedup();
             near.retain(|near| tried.iter().all(|tried| tried.event != *near));
-            lost.push(Lost { program: index, name, tried, near });
+            let ubpf::Place { file, line, col } = program.at.clone();
+            let at = Some(Place { file, line, col, text: String::new() });
+            lost.push(Lost { program: index, name, at, tried, near });
         }
     }
     if lost.is_empty() { Ok(Choice { programs }) } else { Err(ChooseError { programs: lost }) }

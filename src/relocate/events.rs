@@ -23,19 +23,23 @@ const SIGNS: [(u32, &str, bool); 4] = [
     (kind::STRUCT, "trace_event_raw_", false),
 ];
 
+/// Stands in types that were taken from a kernel which does not show them to loaders: what reads them must not take them for such as it shows.
+pub(super) const HIDDEN: &str = "ubpfc_no_btf";
+
 /// Names and kinds of the types that tell what can be told of events. The kind is 0 where the type is of use only if it is there.
 pub(super) fn wanted<'e>(events: impl Iterator<Item = &'e str>) -> Vec<(u32, String)> {
-    let witness = (0, format!("btf_trace_{WITNESS}"));
+    let always = [format!("btf_trace_{WITNESS}"), HIDDEN.to_owned()].map(|name| (0, name));
     let signs = events.flat_map(|event| {
         SIGNS.map(|(kind, prefix, needed)| {
             (if needed { kind } else { 0 }, format!("{prefix}{event}"))
         })
     });
-    std::iter::once(witness).chain(signs).collect()
+    always.into_iter().chain(signs).collect()
 }
 
 /// What a target says of events.
 pub(super) struct Events<'t, 'a> {
+    names: Vec<String>,
     found: FxHashMap<String, Vec<(&'t Btf<'a>, TypeId)>>,
     target: &'t Target<'a>,
 }
@@ -82,7 +86,17 @@ impl<'t, 'a> Events<'t, 'a> {
                 found.entry((*name).to_owned()).or_default().extend(ids);
             }
         }
-        Events { found, target }
+        Events { names, found, target }
+    }
+
+    /// Whether the types are of a kernel that does not show them.
+    pub(super) fn hidden(&self) -> bool {
+        self.first(kind::TYPEDEF, HIDDEN).is_some()
+    }
+
+    /// Every type that is looked at.
+    pub(super) fn signs(&self) -> impl Iterator<Item = (&'t Btf<'a>, TypeId)> {
+        self.names.iter().filter_map(|name| self.found.get(name)).flatten().copied()
     }
 
     /// What can be told of one.

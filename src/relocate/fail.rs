@@ -1,6 +1,7 @@
 //! Why a question cannot be answered, before it is known which record it is of.
 
 use super::RelocateError;
+use super::record::Record;
 use crate::btf::BtfError;
 
 /// What is wrong. Which errors exist follows from libbpf's, which differ in `errno`.
@@ -22,10 +23,11 @@ impl Fail {
     }
 
     /// The same, of that record.
-    pub(super) fn at(self, place: String) -> RelocateError {
+    pub(super) fn at(self, record: &Record<'_>) -> RelocateError {
+        let (place, at) = (record.place(), record.at.clone());
         match self {
-            Fail::Invalid(why) => RelocateError::Record { place, why },
-            Fail::TooBig(why) => RelocateError::TooBig { place, why },
+            Fail::Invalid(why) => RelocateError::Record { place, at, why },
+            Fail::TooBig(why) => RelocateError::TooBig { place, at, why },
         }
     }
 

@@ -1,10 +1,12 @@
 //! The few types of a target that objects ask about: BTF for kernels that have none, which stock loaders take in place of the kernel's.
 //!
-//! In: objects and a target. Out: the bytes of a `.BTF` section that answers every record of the objects as the target does. It has all types that may stand for the root of a record, those that do not match too,
+//! In: objects and a target. Out: the bytes of a `.BTF` section that answers every record of the objects as the target does, and from which the same forms of programs are chosen. It has all types that may stand for the root of a record, those that do not match too,
 //! and in them the members on the paths that are asked for; what matching does not look at is left out: other members, what pointers of a field point to, typedefs and qualifiers on the
 //! way. Sizes and offsets stay, and so does the order of the types, which decides between several of one name. Ids are new.
 
+use super::bring::aside_object;
 use super::candidates::{self, Candidate};
+use super::events::{Events, HIDDEN};
 use super::plan::root_kind;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
@@ -12,7 +14,8 @@ use super::{Policy, RelocateError};
 use crate::btf::{Btf, BtfError, Builder, Member, Type, TypeId, VOID, essential};
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
-use crate::object::read::Object;
+use crate::object::read::{Object, ReadError};
+use crate::object::ubpf::Ubpf;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,26 +29,20 @@ const LONG: &str = "long unsigned int";
 pub(super) fn minimal(
     objects: &[&Object<'_>],
     target: &Target<'_>,
+    shows_btf: bool,
 ) -> Result<Vec<u8>, RelocateError> {
     let mut kept = Kept::new(target);
+    let broken = |error: ReadError| RelocateError::Object(error.to_string());
     for object in objects {
-        let Some(record::Records { types, list }) = record::records(object)? else { continue };
-        let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
-        let roots: Vec<(&Record<'_>, (u32, &str))> = searched
-            .filter_map(|record| {
-                let ty = types.get(record.core.root).ok()?;
-                Some((record, (root_kind(&ty), essential(ty.name()))))
-            })
-            .filter(|(_, (_, name))| !name.is_empty())
-            .collect();
-        let found = candidates::find(roots.iter().map(|(_, key)| *key), target);
-        for (record, key) in roots {
-            let spec = Spec::parse(&types, &record.core, Policy::Libbpf)
-                .map_err(|fail| fail.at(record.place()))?;
-            for candidate in found.get(&key).into_iter().flatten() {
-                let kept = kept.record(candidate, record.core.kind, &spec);
-                kept.map_err(RelocateError::Target)?;
-            }
+        let Some(types) = object.types().map_err(broken)? else { continue };
+        kept.records(&types, &record::of_part(object, &types)?, target)?;
+        let Some(ubpf) = object.ubpf().map_err(broken)? else { continue };
+        if let Some(aside) = aside_object(object).map_err(broken)? {
+            kept.records(&types, &record::of_part(&aside, &types)?, target)?;
+        }
+        if !ubpf.events.is_empty() {
+            kept.events(&ubpf, target).map_err(RelocateError::Target)?;
+            kept.hidden |= !shows_btf;
         }
     }
     kept.bytes().map_err(RelocateError::Target)
@@ -83,13 +80,57 @@ struct Kept<'p, 't> {
     /// The image, then the modules.
     sections: Vec<&'p Btf<'t>>,
     types: BTreeMap<Key, Keep>,
+    /// Whether the kernel does not show its types, and something depends on that.
+    hidden: bool,
 }
 
 impl<'p, 't> Kept<'p, 't> {
     fn new(target: &'p Target<'t>) -> Kept<'p, 't> {
         let image = std::iter::once(&*target.image);
         let modules = target.modules.iter().map(|(_, types)| types);
-        Kept { sections: image.chain(modules).collect(), types: BTreeMap::new() }
+        Kept { sections: image.chain(modules).collect(), types: BTreeMap::new(), hidden: false }
+    }
+
+    /// Keeps what records look at.
+    fn records(
+        &mut self,
+        types: &Btf<'_>,
+        list: &[Record<'_>],
+        target: &'p Target<'t>,
+    ) -> Result<(), RelocateError> {
+        let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
+        let roots: Vec<(&Record<'_>, (u32, &str))> = searched
+            .filter_map(|record| {
+                let ty = types.get(record.core.root).ok()?;
+                Some((record, (root_kind(&ty), essential(ty.name()))))
+            })
+            .filter(|(_, (_, name))| !name.is_empty())
+            .collect();
+        let found = candidates::find(roots.iter().map(|(_, key)| *key), target);
+        for (record, key) in roots {
+            let spec =
+                Spec::parse(types, &record.core, Policy::Libbpf).map_err(|fail| fail.at(record))?;
+            for candidate in found.get(&key).into_iter().flatten() {
+                let kept = self.record(candidate, record.core.kind, &spec);
+                kept.map_err(RelocateError::Target)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what tells of the events that an object is for.
+    fn events(&mut self, ubpf: &Ubpf, target: &'p Target<'t>) -> Result<(), BtfError> {
+        let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+        for (types, id) in events.signs() {
+            let root = self.key_in(types, id);
+            self.follow(root, Follow::Compatible)?;
+        }
+        Ok(())
+    }
+
+    fn key_in(&self, types: &Btf<'t>, id: TypeId) -> Key {
+        let at = |other: &&Btf<'t>| std::ptr::eq(*other, types);
+        self.key(self.sections.iter().position(at).unwrap_or(0), id)
     }
 
     /// Keeps what a record looks at in a candidate.
@@ -99,9 +140,7 @@ impl<'p, 't> Kept<'p, 't> {
         kind: CoreKind,
         spec: &Spec<'_>,
     ) -> Result<(), BtfError> {
-        let at = |types: &&Btf<'t>| std::ptr::eq(*types, candidate.types);
-        let section = self.sections.iter().position(at).unwrap_or(0);
-        let root = self.key(section, candidate.id);
+        let root = self.key_in(candidate.types, candidate.id);
         match spec {
             Spec::Type if kind == CoreKind::TypeMatches => self.follow(root, Follow::Match),
             Spec::Type => self.follow(root, Follow::Compatible),
@@ -239,6 +278,9 @@ impl<'p, 't> Kept<'p, 't> {
         if !self.types.keys().any(long) {
             builder.int_of(LONG, image.pointer_size(), 0);
         }
+        if self.hidden && !self.types.keys().any(|key| self.get(*key).is_ok_and(is_hidden)) {
+            builder.typedef(HIDDEN, VOID);
+        }
         let ids: BTreeMap<Key, TypeId> =
             self.types.keys().map(|key| (*key, builder.reserve())).collect();
         for (key, keep) in &self.types {
@@ -252,6 +294,10 @@ impl<'p, 't> Kept<'p, 't> {
         }
         Ok(builder.bytes(image.endian))
     }
+}
+
+fn is_hidden(ty: Type<&str>) -> bool {
+    matches!(ty, Type::Typedef { name: HIDDEN, .. })
 }
 
 /// Whether what a type refers to is looked at, and how far each of that is.

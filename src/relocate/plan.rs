@@ -257,7 +257,7 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
 
     /// Answers a record.
     fn fixup(&mut self, record: &Record<'o>) -> Result<Fixup, RelocateError> {
-        let at = |fail: Fail| fail.at(record.place());
+        let at = |fail: Fail| fail.at(record);
         let (kind, root) = (record.core.kind, record.core.root);
         let question = self.question(record).map_err(at)?;
         let mut access = report::access(self.types, record, &question.spec, question.field);
@@ -293,7 +293,8 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
                 let agree = |m| offset(m) == offset(first) && m.value == first.value;
                 if !found.iter().all(agree) {
                     let (local, candidates) = (access.local, report::answers(&found));
-                    return Err(RelocateError::Ambiguous { local, candidates });
+                    let at = record.at.clone();
+                    return Err(RelocateError::Ambiguous { local, candidates, at });
                 }
                 self.patch(record, &question, first.value, first.field)?
             }
@@ -372,18 +373,18 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             fields: question.field.zip(field),
             checked: question.checked,
         };
-        let (function, insn) = (record.function.to_owned(), record.insn);
+        let (function, insn, at) = (record.function.to_owned(), record.insn, record.at.clone());
         match patch::patch(code, &answers, self.loads, self.policy) {
             Ok(patched) => Ok(patched),
             Err(Refused::Instruction(why)) => {
-                Err(RelocateError::Instruction { function, insn, why })
+                Err(RelocateError::Instruction { function, insn, why, at })
             }
             Err(Refused::Range) if self.policy == Policy::Strict => Ok(Patched::Unfit(format!(
                 "the answer is {value}, which does not fit the instruction"
             ))),
             Err(Refused::Range) => {
                 let local = report::local(self.types, record.core.root, &question.spec);
-                Err(RelocateError::Range { function, insn, local, value })
+                Err(RelocateError::Range { function, insn, local, value, at })
             }
         }
     }

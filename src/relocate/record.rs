@@ -8,7 +8,7 @@ use crate::btf::Btf;
 use crate::bytes::Reader;
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
-use crate::object::read::{Core, Line, Object, SectionExt};
+use crate::object::read::{Core, Line, Object, ReadError, SectionExt};
 use crate::target::Endian;
 use std::collections::BTreeMap;
 
@@ -62,11 +62,23 @@ struct Span<'o> {
     name: &'o str,
 }
 
-/// Every record that belongs to a function; `None` if the object has no types or no records.
+/// Every record that belongs to a function; `None` if the object has no types.
 pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, RelocateError> {
-    let broken = |error: crate::object::read::ReadError| RelocateError::Object(error.to_string());
     let Some(types) = object.types().map_err(broken)? else { return Ok(None) };
-    let Some(ext) = object.ext(&types).map_err(broken)? else { return Ok(None) };
+    let list = of_part(object, &types)?;
+    Ok(Some(Records { types, list }))
+}
+
+fn broken(error: ReadError) -> RelocateError {
+    RelocateError::Object(error.to_string())
+}
+
+/// The same of an object, or of what it has set aside, whose types are `types`.
+pub(super) fn of_part<'o>(
+    object: &Object<'o>,
+    types: &Btf<'o>,
+) -> Result<Vec<Record<'o>>, RelocateError> {
+    let Some(ext) = object.ext(types).map_err(broken)? else { return Ok(Vec::new()) };
     let functions = functions(object).map_err(broken)?;
     let mut list = Vec::new();
     for (name, records) in &ext.sections {
@@ -79,7 +91,8 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
             let offset = core.insn_off as usize;
             if !offset.is_multiple_of(SLOT) {
                 let why = format!("it is about byte {offset}, where no instruction begins");
-                return Err(RelocateError::Record { place: place(name, number), why });
+                let (place, at) = (place(name, number), lines.at(core.insn_off, 0));
+                return Err(RelocateError::Record { place, at, why });
             }
             let slot = offset / SLOT;
             let before = spans.partition_point(|span| span.start <= slot);
@@ -99,13 +112,11 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
         }
     }
     list.sort_by_key(|record| record.core.order);
-    Ok(Some(Records { types, list }))
+    Ok(list)
 }
 
 /// The functions of each section, by where they begin.
-fn functions<'o>(
-    object: &Object<'o>,
-) -> Result<BTreeMap<usize, Vec<Span<'o>>>, crate::object::read::ReadError> {
+fn functions<'o>(object: &Object<'o>) -> Result<BTreeMap<usize, Vec<Span<'o>>>, ReadError> {
     let mut functions: BTreeMap<usize, Vec<Span<'o>>> = BTreeMap::new();
     for function in object.functions()? {
         let symbol = function.symbol;
@@ -118,6 +129,29 @@ fn functions<'o>(
         spans.sort_by_key(|span| span.start);
     }
     Ok(functions)
+}
+
+/// The source line of an instruction, if the object says it.
+pub(super) fn line_at(object: &Object<'_>, function: &str, insn: usize) -> Option<Place> {
+    let (types, functions) = (object.types().ok()??, object.functions().ok()?);
+    let ext = object.ext(&types).ok()??;
+    let function = functions.iter().find(|found| found.symbol.name == function)?;
+    let start = usize::try_from(function.symbol.offset).ok()?;
+    let offset = u32::try_from(start.checked_add(insn.checked_mul(SLOT)?)?).ok()?;
+    Lines::new(ext.sections.get(function.section)?).at(offset, start)
+}
+
+/// A place with the text of its line, if the object has it.
+pub(super) fn quoted(object: &Object<'_>, mut place: Place) -> Place {
+    let text = || {
+        let types = object.types().ok()??;
+        let ext = object.ext(&types).ok()??;
+        let mut lines = ext.sections.values().flat_map(|section| &section.lines);
+        let found = lines.find(|line| line.line == place.line && line.file == place.file)?;
+        Some(found.text.trim_end().to_owned())
+    };
+    place.text = text().unwrap_or_default();
+    place
 }
 
 /// The instruction in a slot, and the one after it if both lie before `end`.
@@ -136,7 +170,9 @@ struct Lines<'r, 'o> {
 
 impl<'r, 'o> Lines<'r, 'o> {
     fn new(records: &'r SectionExt<'o>) -> Lines<'r, 'o> {
-        let mut sorted: Vec<&Line<'_>> = records.lines.iter().collect();
+        // Line 0 stands for code that comes from no line.
+        let mut sorted: Vec<&Line<'_>> =
+            records.lines.iter().filter(|line| line.line != 0).collect();
         sorted.sort_by_key(|line| line.insn_off);
         Lines { sorted }
     }

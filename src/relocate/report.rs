@@ -9,6 +9,7 @@ use super::spec::{Path, Spec};
 use super::value::Field;
 use super::{Access, Action, Cause, Missing, Tried};
 use crate::btf::{Btf, Type, TypeId, essential};
+use crate::object::btf_ext::CoreKind;
 use std::fmt::Write as _;
 
 /// How many candidates are listed.
@@ -36,19 +37,33 @@ pub(super) fn access(
         section: record.section_name.to_owned(),
         insn: record.insn,
         at: record.at.clone(),
-        kind: record.core.kind,
-        local: local(types, record.core.root, spec),
-        target: None,
-        target_id: None,
-        module: None,
-        local_value: None,
-        value: None,
-        bit_offset: None,
-        size: None,
         local_size: field.map(|field| field.size),
-        bits: None,
-        signed: None,
-        action: Action::Missing,
+        ..Access::of(record.core.kind, local(types, record.core.root, spec))
+    }
+}
+
+impl Access {
+    /// A question of which nothing is told yet.
+    pub(super) fn of(kind: CoreKind, local: String) -> Access {
+        Access {
+            function: String::new(),
+            section: String::new(),
+            insn: 0,
+            at: None,
+            kind,
+            local,
+            target: None,
+            target_id: None,
+            module: None,
+            local_value: None,
+            value: None,
+            bit_offset: None,
+            size: None,
+            local_size: None,
+            bits: None,
+            signed: None,
+            action: Action::Missing,
+        }
     }
 }
 

@@ -74,7 +74,7 @@ fn libbpf_answers_alike_from_the_minimal_types() {
         for (name, path) in &objects {
             let bytes = std::fs::read(path).unwrap();
             let object = Object::parse(&bytes).unwrap();
-            let minimal = relocate::minimal(&[&object], &target(kernel)).unwrap();
+            let minimal = relocate::minimal(&[&object], &target(kernel), true).unwrap();
             std::fs::write(&small, &minimal).unwrap();
             let [expected, found] = [&whole, &small].map(|types| libbpf::relocate(path, types));
             let context = format!("{name} on {}: {} bytes", kernel.name, minimal.len());
@@ -102,8 +102,8 @@ fn one_file_serves_several_objects_and_is_smaller_than_what_bpftool_makes() {
         let bytes: Vec<_> = objects.iter().map(|(_, path)| std::fs::read(path).unwrap()).collect();
         let parsed: Vec<_> = bytes.iter().map(|bytes| Object::parse(bytes).unwrap()).collect();
         let all: Vec<_> = parsed.iter().collect();
-        let minimal = relocate::minimal(&all, &target(kernel)).unwrap();
-        assert_eq!(minimal, relocate::minimal(&all, &target(kernel)).unwrap());
+        let minimal = relocate::minimal(&all, &target(kernel), true).unwrap();
+        assert_eq!(minimal, relocate::minimal(&all, &target(kernel), true).unwrap());
         let theirs = dir.path().join("theirs.btf");
         let mut bpftool = Command::new("bpftool");
         bpftool.args(["gen", "min_core_btf"]).arg(&whole).arg(&theirs);

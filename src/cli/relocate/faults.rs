@@ -8,7 +8,8 @@ use super::report::{short, without_flavor};
 use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
-use crate::object::ubpf::Ubpf;
+use crate::object::ubpf::{RelocatedFor, Ubpf};
+use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{ApplyError, Cause, Missing, Place, RelocateError, Tried, Unresolved};
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
@@ -44,6 +45,38 @@ pub(super) fn missing(
     findings
 }
 
+/// Diagnostics for programs that the kernel has no event for.
+pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Findings {
+    let mut findings = Findings::default();
+    let files =
+        Excerpts::new(&mut findings, object, programs.iter().filter_map(|lost| lost.at.as_ref()));
+    for Lost { name, at, tried, near, .. } in programs {
+        let message = format!("{kernel} has no event that `{name}` can run at");
+        let tried: Vec<String> =
+            tried.iter().map(|TriedEvent { event, why }| format!("`{event}`: {why}")).collect();
+        let near = listed(near.iter().map(|near| format!("`{near}`")), "or");
+        let help = if near.is_empty() {
+            "give the user tracepoint another event with `else`, or put `?` after the probe's spec to do without".into()
+        } else {
+            format!("did you mean {near}?")
+        };
+        let diagnostic = Diagnostic::new(Code::E0612, files.span(at.as_ref()), message);
+        findings.diags.push(diagnostic.label(tried.join("; ")).help(help));
+    }
+    findings
+}
+
+/// The diagnostic for an object that has been relocated for another kernel.
+pub(super) fn relocated(object: &str, kernel: &str, target: &RelocatedFor) -> Findings {
+    let release = target.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
+    let message = format!("{object} is relocated already, for {}{release}", target.name);
+    let mut findings = Findings::default();
+    let span = findings.whole(object);
+    let help = format!("for {kernel}, relocate the object that the compiler wrote");
+    findings.diags.push(Diagnostic::new(Code::E0613, span, message).help(help));
+    findings
+}
+
 /// The diagnostic for an object whose code cannot be edited; `at` is where it points to, if that is known.
 pub(super) fn broken_code(object: &str, error: &ApplyError, at: Option<&Place>) -> Findings {
     let mut findings = Findings::default();
@@ -53,13 +86,9 @@ pub(super) fn broken_code(object: &str, error: &ApplyError, at: Option<&Place>) 
     findings
 }
 
-/// The diagnostic for an error that stops the plan; `at` is where it points to, if that is known.
-pub(super) fn stopped(
-    object: &str,
-    kernel: &str,
-    error: &RelocateError,
-    at: Option<&Place>,
-) -> Findings {
+/// The diagnostic for an error that stops the plan.
+pub(super) fn stopped(object: &str, kernel: &str, error: &RelocateError) -> Findings {
+    let at = error.at();
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, at);
     let span = files.span(at);
@@ -77,20 +106,20 @@ pub(super) fn stopped(
             "big" => "compile for the other byte order: `ubpfc --target bpfeb`, `clang -target bpfeb`",
             _ => "compile for the other byte order: `ubpfc --target bpfel`, `clang -target bpfel`",
         }),
-        RelocateError::Record { place, why } | RelocateError::TooBig { place, why } => {
+        RelocateError::Record { place, why, .. } | RelocateError::TooBig { place, why, .. } => {
             diagnostic(Code::E0606, format!("{place}: {why}"))
         }
-        RelocateError::Ambiguous { local, candidates } => diagnostic(
+        RelocateError::Ambiguous { local, candidates, .. } => diagnostic(
             Code::E0604,
             format!("{kernel} has several types for `{}`, which disagree", without_flavor(local)),
         )
         .note(candidates.clone())
         .help("take a type that has fewer namesakes on the way, or read the field by a path through another struct"),
-        RelocateError::Instruction { function, insn, why } => {
+        RelocateError::Instruction { function, insn, why, .. } => {
             diagnostic(Code::E0608, format!("{why}, in `{function}`, instruction {insn}"))
                 .note("the object was changed after it was compiled, or is relocated already")
         }
-        RelocateError::Range { function, insn, local, value } => diagnostic(
+        RelocateError::Range { function, insn, local, value, .. } => diagnostic(
             Code::E0607,
             format!("{} is {} in {kernel}, which does not fit the instruction", without_flavor(local), value.cast_signed()),
         )

@@ -15,6 +15,9 @@ pub(in crate::cli) struct KernelArgs {
     /// A module of the kernel, where types of modules are asked for; may be repeated
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) module: Vec<PathBuf>,
+    /// The kernel shows no BTF to loaders, though the file has types: take the forms of programs that need none
+    #[arg(long)]
+    pub(in crate::cli) no_btf: bool,
 }
 
 impl From<KernelError> for Stop {

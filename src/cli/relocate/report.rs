@@ -3,10 +3,9 @@
 use crate::btf::essential;
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::kernel::{Form, Kernel};
-use crate::object::ubpf::RelocatedFor;
-use crate::relocate::{Access, Action, Edit, Missing, Place, Plan, Unresolved};
+use crate::relocate::choose::{BoundArg, Chosen, Lost, Taken, TriedEvent};
+use crate::relocate::{Access, Action, Answer, ApplyError, Place, Refusal, Told};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -26,8 +25,9 @@ pub(super) struct Report {
     /// Why the object cannot be relocated, unless accesses say it.
     pub(super) error: Option<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) programs: Vec<ProgramReport>,
     pub(super) totals: Totals,
-    pub(super) accesses: Vec<Row>,
+    pub(super) accesses: Vec<Answer>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,12 +38,6 @@ pub(super) struct KernelReport {
 }
 
 impl KernelReport {
-    /// What the object says of it: the file without its folder, since the same input gives the same object wherever it is.
-    pub(super) fn recorded(&self) -> RelocatedFor {
-        let file = Path::new(&self.name).file_name().unwrap_or_default();
-        RelocatedFor { name: file.to_string_lossy().into_owned(), release: self.release.clone() }
-    }
-
     /// What messages call it: `running (6.12.1)`.
     pub(super) fn title(&self) -> String {
         match &self.release {
@@ -77,7 +71,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn of(rows: &[Row]) -> Totals {
+    pub(super) fn of(rows: &[Answer]) -> Totals {
         let mut totals = Totals::default();
         for row in rows {
             *match row.access.action {
@@ -94,52 +88,76 @@ impl Totals {
     }
 }
 
-/// A record: what was asked and done, and why there is no answer.
+/// What became of a program of ubpfc's at a kernel's event.
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
-    #[serde(flatten)]
-    pub(super) access: Access,
-    pub(super) reason: Option<Missing>,
+pub(super) struct ProgramReport {
+    pub(super) name: String,
+    pub(super) status: ProgramStatus,
+    /// Where it was taken.
+    pub(super) event: Option<String>,
+    pub(super) section: Option<String>,
+    /// Whether the kernel tells that it has the event, with these arguments.
+    pub(super) certain: bool,
+    pub(super) args: Vec<BoundArg>,
+    pub(super) tried: Vec<TriedEvent>,
+    pub(super) near: Vec<String>,
 }
 
-impl Row {
-    /// The rows of a plan that nobody has carried out.
-    pub(super) fn of_plan(plan: &Plan) -> Vec<Row> {
-        Row::of_result(plan, plan.fixups.iter().map(|fixup| fixup.access.clone()).collect())
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ProgramStatus {
+    /// It is in the object.
+    Taken,
+    /// It is optional, and the kernel has no event for it.
+    LeftOut,
+    /// The kernel has no event for it.
+    NoEvent,
+}
 
-    /// The rows of a plan that was carried out.
-    pub(super) fn of_result(plan: &Plan, accesses: Vec<Access>) -> Vec<Row> {
-        let reasons = plan.fixups.iter().map(|fixup| match &fixup.edit {
-            Edit::Missing(missing) => Some(missing.clone()),
-            Edit::Replace(_) => None,
-        });
-        accesses.into_iter().zip(reasons).map(|(access, reason)| Row { access, reason }).collect()
-    }
-
-    /// The rows of a plan that cannot be carried out for what is unresolved: all else that is missing cannot run.
-    pub(super) fn of_failure(plan: &Plan, unresolved: &[Unresolved]) -> Vec<Row> {
-        let place = |access: &Access| {
-            (access.section.clone(), access.function.clone(), access.insn, access.kind)
+impl ProgramReport {
+    fn chosen(Chosen { name, taken, tried, .. }: Chosen) -> ProgramReport {
+        let status = if taken.is_some() { ProgramStatus::Taken } else { ProgramStatus::LeftOut };
+        let certain = taken.as_ref().is_none_or(|taken| taken.certain);
+        let (event, section, args) = match taken {
+            Some(Taken { event, section, args, .. }) => (Some(event), Some(section), args),
+            None => (None, None, Vec::new()),
         };
-        let runs: BTreeSet<_> = unresolved.iter().map(|one| place(&one.access)).collect();
-        let mut rows = Row::of_plan(plan);
-        for row in rows.iter_mut().filter(|row| row.reason.is_some()) {
-            let run = runs.contains(&place(&row.access));
-            row.access.action = if run { Action::Missing } else { Action::Unreachable };
+        ProgramReport { name, status, event, section, certain, args, tried, near: Vec::new() }
+    }
+
+    fn lost(lost: &Lost) -> ProgramReport {
+        let Lost { name, tried, near, .. } = lost.clone();
+        let (event, section, args) = (None, None, Vec::new());
+        let status = ProgramStatus::NoEvent;
+        ProgramReport { name, status, event, section, certain: true, args, tried, near }
+    }
+
+    /// The cells of its row: name, section, arguments with their places, and what else there is to say.
+    fn cells(&self) -> [String; 4] {
+        let args = self.args.iter().map(|BoundArg { name, index }| match index {
+            Some(index) => format!("{name} {index}"),
+            None => format!("{name} lacks"),
+        });
+        let tried = self.tried.iter().map(|TriedEvent { event, why }| format!("{event}: {why}"));
+        let tried = tried.collect::<Vec<_>>().join("; ");
+        let mut remarks = match self.status {
+            ProgramStatus::Taken => Vec::new(),
+            ProgramStatus::LeftOut => vec!["left out".to_owned()],
+            ProgramStatus::NoEvent => vec!["missing".to_owned()],
+        };
+        if !self.certain {
+            remarks.push("not certain: the kernel does not tell of it".into());
         }
-        rows
+        remarks.extend((!tried.is_empty()).then_some(tried));
+        let section = self.section.clone().unwrap_or_default();
+        [self.name.clone(), section, args.collect::<Vec<_>>().join(", "), remarks.join("; ")]
     }
 }
 
 impl Report {
-    /// A report without accesses.
-    pub(super) fn new(
-        object: &str,
-        kernel: &Kernel,
-        policy: &'static str,
-        warnings: Vec<String>,
-    ) -> Report {
+    /// A report of what there is to tell.
+    pub(super) fn new(object: &str, kernel: &Kernel, policy: &'static str, told: Told) -> Report {
+        let Told { warnings, programs, answers } = told;
         let Kernel { name, release, image, .. } = kernel;
         Report {
             version: VERSION,
@@ -154,15 +172,24 @@ impl Report {
             status: Status::Possible,
             error: None,
             warnings,
-            totals: Totals::default(),
-            accesses: Vec::new(),
+            programs: programs.into_iter().map(ProgramReport::chosen).collect(),
+            totals: Totals::of(&answers),
+            accesses: answers,
         }
     }
 
-    /// Takes over what is known of the accesses.
-    pub(super) fn tell(&mut self, rows: Vec<Row>) {
-        self.totals = Totals::of(&rows);
-        self.accesses = rows;
+    /// The object cannot be relocated.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        self.status = Status::Refused;
+        match refusal {
+            Refusal::Events(error) => {
+                self.programs = error.programs.iter().map(ProgramReport::lost).collect();
+            }
+            // The accesses say it.
+            Refusal::Apply { error: ApplyError::Missing(_), .. } => return,
+            _ => {}
+        }
+        self.error = Some(refusal.to_string());
     }
 
     /// The object is done, and written if there is a place for it.
@@ -199,16 +226,43 @@ impl Report {
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         let counts: Vec<String> = counts.map(|(n, what)| format!("{n} {what}")).collect();
         let records = plural(self.accesses.len(), "record");
+        let programs = self.doubts();
         match &counts[..] {
-            [] => format!("{done}: {records}"),
-            counts => format!("{done}: {records}: {}", counts.join(", ")),
+            [] => format!("{done}: {records}{programs}"),
+            counts => format!("{done}: {records}: {}{programs}", counts.join(", ")),
         }
+    }
+
+    /// `; left out: a; not certain: b`: programs that are not as the script has them, as far as is known.
+    fn doubts(&self) -> String {
+        let left_out = |program: &ProgramReport| program.status == ProgramStatus::LeftOut;
+        let doubts: [(&str, &dyn Fn(&ProgramReport) -> bool); 2] =
+            [("left out", &left_out), ("not certain", &|program| !program.certain)];
+        let doubts = doubts.iter().map(|(what, is)| {
+            let names = self.programs.iter().filter(|program| is(program));
+            let names: Vec<_> = names.map(|program| clean(&program.name)).collect();
+            if names.is_empty() { String::new() } else { format!("; {what}: {}", names.join(", ")) }
+        });
+        doubts.collect()
     }
 
     /// A table of the accesses of each source line.
     pub(super) fn table(&self) -> String {
         let mut out = format!("{}\n\n", bold(&self.summary()));
-        let same_line = |a: &Row, b: &Row| {
+        let mut programs = Table::new([
+            ("program", Align::Left),
+            ("section", Align::Left),
+            ("arguments", Align::Left),
+            ("", Align::Left),
+        ]);
+        for program in &self.programs {
+            programs.row(program.cells());
+        }
+        out.push_str(&programs.print());
+        if !(self.programs.is_empty() || self.accesses.is_empty()) {
+            out.push('\n');
+        }
+        let same_line = |a: &Answer, b: &Answer| {
             a.access.function == b.access.function && line(&a.access) == line(&b.access)
         };
         let mut table = Table::new([
