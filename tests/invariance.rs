@@ -8,7 +8,6 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use support::eval::{self, Input};
 use support::image::KernelImage;
 use support::kernels::{self, KernelTypes};
@@ -16,10 +15,10 @@ use support::pipeline::Script;
 use support::state::{Env, State};
 use support::{package, vm};
 use ubpfc::btf::{Btf, kind};
-use ubpfc::kernel::Target;
+use ubpfc::kernel::Kernel;
 use ubpfc::object::read::Object;
 use ubpfc::object::ubpf::{Field, Type};
-use ubpfc::relocate::{self, Policy, choose};
+use ubpfc::relocate::{self, Options};
 use ubpfc::sema::hir::Attach;
 use ubpfc::target::{Cpu, Endian};
 
@@ -44,9 +43,8 @@ fn scripts() -> Vec<(String, String)> {
         .collect();
     paths.push(package("tests/kernels.ub"));
     paths.sort();
-    let read = |path: PathBuf| {
-        (path.display().to_string(), std::fs::read_to_string(&path).unwrap())
-    };
+    let read =
+        |path: PathBuf| (path.display().to_string(), std::fs::read_to_string(&path).unwrap());
     paths.into_iter().map(read).collect()
 }
 
@@ -58,28 +56,6 @@ fn targets() -> Vec<&'static KernelTypes> {
     kernels::all().iter().collect()
 }
 
-/// What an object asks for, in what its programs have set aside too: kinds and names.
-fn wanted(object: &[u8]) -> BTreeSet<(u32, String)> {
-    let object = Object::parse(object).unwrap();
-    let ubpf = object.ubpf().unwrap().unwrap();
-    let own = relocate::wanted(&object).unwrap();
-    let mut wanted: BTreeSet<_> = own.into_iter().map(|(k, name)| (k, name.to_owned())).collect();
-    wanted.extend(choose::wanted(&object, &ubpf).unwrap());
-    wanted
-}
-
-/// The object for a kernel: its programs in the forms for it, with nothing left to ask.
-fn relocated(object: &[u8], target: &Target<'_>, shows_btf: bool) -> Result<Vec<u8>, String> {
-    let ubpf = Object::parse(object).unwrap().ubpf().unwrap().unwrap();
-    let choice = relocate::choose(&ubpf, target, shows_btf).map_err(|e| e.to_string())?;
-    let brought = relocate::bring_in(object, &choice).map_err(|e| e.to_string())?;
-    let object = Object::parse(&brought).unwrap();
-    let plan =
-        relocate::plan(&object, target, Policy::Strict).map_err(|e| e.to_string())?;
-    let applied = relocate::apply(&brought, &object, &plan, Policy::Strict);
-    Ok(applied.map_err(|e| e.to_string())?.bytes)
-}
-
 /// One state of the world, in the memory of a kernel.
 struct World {
     image: KernelImage,
@@ -88,9 +64,9 @@ struct World {
 }
 
 impl World {
-    fn new(types: &Btf<'_>, wanted: &BTreeSet<(u32, String)>) -> World {
+    fn new(types: &Btf<'_>, needs: &[(u32, String)]) -> World {
         let composites = [kind::STRUCT, kind::UNION, kind::ENUM];
-        let mut names: BTreeSet<&str> = wanted
+        let mut names: BTreeSet<&str> = needs
             .iter()
             .filter(|(kind, _)| composites.contains(kind))
             .map(|(_, name)| name.as_str())
@@ -141,7 +117,13 @@ impl World {
 }
 
 /// A thread: its parent and memory are pointers to others, or null.
-fn thread(image: &mut KernelImage, pid: u64, comm: &str, [parent, mm]: [u64; 2], state: u64) -> u64 {
+fn thread(
+    image: &mut KernelImage,
+    pid: u64,
+    comm: &str,
+    [parent, mm]: [u64; 2],
+    state: u64,
+) -> u64 {
     let signal = image.object("signal_struct");
     let oom = if pid == 4711 { -17_i64 } else { 300 };
     image.set(signal, "signal_struct", "oom_score_adj", oom.cast_unsigned());
@@ -239,13 +221,15 @@ fn seen(name: &str, script: &Script, kernel: &KernelTypes, told: &mut String) ->
     if types.endian == Endian::Big {
         return None;
     }
-    let world = World::new(&types, &wanted(&object));
-    let target = Target { image: Arc::new(types), modules: Vec::new() };
+    let needs = relocate::needs(&Object::parse(&object).unwrap()).unwrap();
+    let world = World::new(&types, &needs);
+    let target = Kernel::open(&kernel.path, &[]).unwrap();
     let mut expected = None;
     for shows_btf in [true, false] {
         let form = if shows_btf { "tp_btf" } else { "raw_tp" };
         let here = format!("{name} on {} as {form}", kernel.name);
-        let relocated = match relocated(&object, &target, shows_btf) {
+        let options = Options { no_btf: !shows_btf, ..Options::default() };
+        let relocated = match relocate::relocate(&object, &target, options).result {
             Ok(relocated) => relocated,
             Err(why) => {
                 told.push_str(&format!("{here}: {why}\n"));

@@ -112,7 +112,7 @@ impl KernelImage {
             events: BTreeMap::new(),
             pointer,
             garbage: false,
-            memory: Memory::new(1 << 16, pointer),
+            memory: Memory::new(1 << 18, pointer),
             used: 64,
         }
     }
@@ -231,9 +231,12 @@ impl KernelImage {
         self.addresses().start + at as u64
     }
 
-    /// Writes a number to a member of the object at `base`, as wide as the member is. Members that this kernel has not are left out.
+    /// Writes a number to a member of the object at `base`, as wide as the member is. Members that this kernel has not, or has as no number, are left out.
     pub fn set(&mut self, base: u64, root: &str, path: &str, value: u64) {
         let Some(place) = self.find(root, &steps(path)) else { return };
+        if matches!(place.ty, KTy::Struct(_) | KTy::Array(..)) {
+            return;
+        }
         let (offset, size) = self.unit(&place);
         let width = if place.width == 0 { size * 8 } else { place.width };
         let shift = place.bit - offset * 8;

@@ -15,6 +15,7 @@ pub mod kernel_files;
 pub mod kernels;
 pub mod legalize;
 mod link;
+pub mod objects;
 pub mod pipeline;
 pub mod relocate;
 pub mod state;
