@@ -32,7 +32,7 @@ mod spec;
 mod value;
 
 pub use apply::{Applied, ApplyError, Unresolved, apply};
-pub use bring::{BringError, Brought, bring_in};
+pub use bring::{BringError, Brought, aside_object, bring_in};
 pub use choose::choose;
 pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
@@ -354,6 +354,11 @@ pub struct Asked {
 /// What an object asks whatever kernel it is relocated to: its records in the order of the file.
 pub fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
     asked::asked(object)
+}
+
+/// The same of the programs that an ubpfc object has set aside.
+pub fn asked_aside(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
+    asked::asked_aside(object)
 }
 
 /// The types of a kernel that the objects' records and forms are about, and no more of them than what decides the answers: a `.BTF` section in the kernel's byte order, which loaders take

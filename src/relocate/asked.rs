@@ -1,15 +1,27 @@
-//! What an object asks, before there is a kernel to ask.
+//! What an object asks, before there is a kernel to ask: the code that stock loaders see, and what is set aside.
 
+use super::bring::aside_object;
 use super::reason::spell;
 use super::record::{self, Record, Records};
 use super::spec::Spec;
 use super::{Asked, Policy, RelocateError, report};
 use crate::btf::Btf;
-use crate::object::read::Object;
+use crate::object::read::{Object, ReadError};
 
 /// See [`super::asked`].
 pub(super) fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
     let Some(Records { types, list }) = record::records(object)? else { return Ok(Vec::new()) };
+    Ok(list.iter().map(|record| question(&types, record)).collect())
+}
+
+/// See [`super::asked_aside`].
+pub(super) fn asked_aside(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
+    let broken = |error: ReadError| RelocateError::Object(error.to_string());
+    let types = object.types().map_err(broken)?;
+    let Some((types, aside)) = types.zip(aside_object(object).map_err(broken)?) else {
+        return Ok(Vec::new());
+    };
+    let list = record::of_part(&aside, &types)?;
     Ok(list.iter().map(|record| question(&types, record)).collect())
 }
 

@@ -67,8 +67,8 @@ pub fn bring_in<'a>(bytes: &'a [u8], choice: &Choice) -> Result<Brought<'a>, Bri
     Ok(Brought { bytes, answered: answered.collect() })
 }
 
-/// What an object has set aside, as an object.
-pub(super) fn aside_object<'a>(outer: &Object<'a>) -> Result<Option<Object<'a>>, ReadError> {
+/// What an object has set aside, as an object: without types and maps, which are those of the object around it.
+pub fn aside_object<'a>(outer: &Object<'a>) -> Result<Option<Object<'a>>, ReadError> {
     outer.section(ASIDE_SECTION).map(|section| Object::parse(section.data)).transpose()
 }
 

@@ -5,7 +5,7 @@ use crate::isa::code::Insn;
 use crate::isa::opcode::{CALL, JMP, PSEUDO_CALL, PSEUDO_FUNC};
 use crate::isa::print::instructions;
 use crate::object::elf::symbol_type;
-use crate::object::read::{Ext, Function, Line, Object, ReadError, Relocation};
+use crate::object::read::{Ext, Function, Line, Object, ReadError, Relocation, Symbol};
 use crate::relocate::{Asked, Place};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,10 +27,14 @@ pub(super) struct Listed {
 
 /// What an object's code refers to, by place: looked up for every instruction, so none of it is searched from end to end.
 pub(super) struct Code<'o, 'a> {
-    object: &'o Object<'a>,
+    pub(super) object: &'o Object<'a>,
+    /// Of what is set aside: the object around it, which has what is not defined here.
+    outer: Option<&'o Code<'o, 'a>>,
     asked: BTreeMap<(&'o str, &'o str, usize), &'o Asked>,
     functions: BTreeMap<(&'a str, u64), &'a str>,
     variables: BTreeMap<(&'a str, u64), &'a str>,
+    /// Symbols, and sections as such, by name.
+    named: BTreeMap<&'a str, Symbol<'a>>,
 }
 
 /// The same for one section: lines and relocations, each by ascending offset.
@@ -43,12 +47,11 @@ pub(super) struct Section<'o, 'a> {
 impl<'o, 'a> Code<'o, 'a> {
     pub(super) fn new(
         object: &'o Object<'a>,
-        types: Option<&'o Btf<'a>>,
-        functions: &[Function<'a>],
+        types: Option<&Btf<'a>>,
         asked: &'o [Asked],
-    ) -> Code<'o, 'a> {
-        let functions =
-            functions.iter().map(|f| ((f.section, f.symbol.offset), f.symbol.name)).collect();
+    ) -> Result<Code<'o, 'a>, ReadError> {
+        let functions = object.functions()?.into_iter();
+        let functions = functions.map(|f| ((f.section, f.symbol.offset), f.symbol.name)).collect();
         let mut variables = BTreeMap::new();
         if let Some(types) = types {
             let sections = types.ids().filter_map(|id| match types.get(id) {
@@ -66,7 +69,31 @@ impl<'o, 'a> Code<'o, 'a> {
             .iter()
             .map(|asked| ((&*asked.section, &*asked.function, asked.insn), asked))
             .collect();
-        Code { object, asked, functions, variables }
+        let sections = object.sections.iter().enumerate().map(|(section, found)| {
+            let (name, kind) = (found.name, symbol_type::SECTION);
+            (name, Symbol { name, kind, global: false, section, offset: 0, size: 0 })
+        });
+        let symbols = object.symbols.iter().map(|symbol| (symbol.name, *symbol));
+        let named = sections.chain(symbols).filter(|(name, _)| !name.is_empty()).collect();
+        Ok(Code { object, outer: None, asked, functions, variables, named })
+    }
+
+    /// The same, set aside in an object.
+    pub(super) fn inside(self, outer: &'o Code<'o, 'a>) -> Code<'o, 'a> {
+        Code { outer: Some(outer), ..self }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.outer.is_some()
+    }
+
+    /// Where a symbol is defined: what is set aside refers to symbols and sections of the object around it by name.
+    fn defining(&'o self, symbol: Symbol<'a>) -> (&'o Code<'o, 'a>, Symbol<'a>) {
+        let Some(outer) = self.outer.filter(|_| symbol.section == 0) else { return (self, symbol) };
+        match outer.named.get(symbol.name) {
+            Some(defined) => (outer, *defined),
+            None => (self, symbol),
+        }
     }
 
     pub(super) fn section(
@@ -138,8 +165,8 @@ impl<'a> Section<'_, 'a> {
 
     /// What a relocation puts into an instruction.
     fn linked(&self, relocation: &Relocation<'a>, insn: Insn) -> String {
-        let Code { object, functions, variables, .. } = self.code;
-        let symbol = relocation.symbol;
+        let (code, symbol) = self.code.defining(relocation.symbol);
+        let Code { object, functions, variables, .. } = code;
         let section = object.sections.get(symbol.section).map_or("", |section| section.name);
         let imm = i64::from(insn.imm);
         if calls(insn) || insn.src == PSEUDO_FUNC {

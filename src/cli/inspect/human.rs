@@ -1,18 +1,21 @@
 //! The report for people.
 
 use super::code::Listed;
-use super::report::{FunctionReport, Report};
+use super::report::{FunctionReport, Report, Target};
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::object::ubpf::Class;
 use crate::relocate::Place;
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
 use std::fmt::Write;
 
 /// The report as text, with a section for each thing that the object has.
 pub(super) fn text(report: &Report) -> String {
     let mut out = head(report);
     let sections = [
-        ("programs", functions(report, true)),
-        ("functions", functions(report, false)),
+        ("programs", functions(report, |function| function.program && !function.aside)),
+        ("programs that are set aside for other kernels", functions(report, |f| f.aside)),
+        ("functions", functions(report, |function| !function.program && !function.aside)),
         ("maps", maps(report)),
         ("variables", variables(report)),
         ("questions to the kernel (CO-RE relocations)", relocations(report)),
@@ -41,6 +44,10 @@ fn head(report: &Report) -> String {
         None => out.push_str(", without a license: the kernel takes it for proprietary"),
     }
     out.push('\n');
+    if let Some(Target { name, release }) = &report.relocated_for {
+        let release = release.as_ref().map_or_else(String::new, |r| format!(" ({})", clean(r)));
+        let _ = writeln!(out, "relocated for {}{release}", clean(name));
+    }
     out
 }
 
@@ -56,37 +63,39 @@ fn class(class: Class) -> &'static str {
     }
 }
 
-fn functions(report: &Report, programs: bool) -> String {
+fn functions(report: &Report, is_shown: impl Fn(&FunctionReport) -> bool) -> String {
     let mut table = Table::new([
         ("name", Align::Left),
         ("section", Align::Left),
         ("class", Align::Left),
         ("slots", Align::Right),
         ("source", Align::Left),
+        ("", Align::Left),
     ]);
-    let mut because = String::new();
-    for function in report.functions.iter().filter(|function| function.program == programs) {
+    // Forms of one program have it in common.
+    let mut because = IndexSet::<String, FxBuildHasher>::default();
+    for function in report.functions.iter().filter(|function| is_shown(function)) {
         table.row([
             function.name.clone(),
             function.section.clone(),
             function.class.map_or("", class).to_owned(),
             function.slots.to_string(),
             place(function.at.as_ref()),
+            if function.optional { "optional".into() } else { String::new() },
         ]);
         if let (Some(level), Some(culprit)) = (function.class, &function.culprit) {
             let at = format!("{}:{}:{}", culprit.at.file, culprit.at.line, culprit.at.col);
-            let _ = writeln!(
-                because,
-                "  {} is {} for `{}` at {}: {}",
+            because.insert(format!(
+                "  {} is {} for `{}` at {}: {}\n",
                 clean(&function.name),
                 class(level),
                 clean(&culprit.text),
                 clean(&at),
                 clean(&culprit.why),
-            );
+            ));
         }
     }
-    table.print() + &because
+    table.print() + &because.into_iter().collect::<String>()
 }
 
 fn maps(report: &Report) -> String {

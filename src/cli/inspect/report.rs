@@ -3,8 +3,8 @@
 use super::code::{Code, Listed};
 use crate::btf::{Btf, Type, TypeId};
 use crate::object::elf::section_flags;
-use crate::object::read::{Function, MapDef, Object, maps};
-use crate::object::ubpf::{self, Ubpf};
+use crate::object::read::{Ext, Function, MapDef, Object, ReadError, maps};
+use crate::object::ubpf::{self, RelocatedFor, Ubpf};
 use crate::relocate::{self, Asked, Place, spell};
 use crate::target::Endian;
 use indexmap::IndexMap;
@@ -22,11 +22,20 @@ pub(super) struct Report {
     pub(super) endian: &'static str,
     pub(super) compiler: Option<String>,
     pub(super) license: Option<String>,
+    /// The kernel that it was relocated for.
+    pub(super) relocated_for: Option<Target>,
     pub(super) functions: Vec<FunctionReport>,
     pub(super) maps: Vec<MapReport>,
     pub(super) data: Vec<Data>,
     pub(super) relocations: Vec<Asked>,
     pub(super) types: Option<Types>,
+}
+
+/// A kernel, as an object that was relocated for it calls it.
+#[derive(Debug, Serialize)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) release: Option<String>,
 }
 
 /// A program, or a function that programs call.
@@ -36,6 +45,10 @@ pub(super) struct FunctionReport {
     pub(super) section: String,
     /// Whether a loader loads it by itself.
     pub(super) program: bool,
+    /// Whether it is set aside: only relocation finds it.
+    pub(super) aside: bool,
+    /// Whether a kernel that has none of its events may do without it.
+    pub(super) optional: bool,
     pub(super) slots: usize,
     pub(super) at: Option<Place>,
     pub(super) spec: Option<String>,
@@ -95,11 +108,7 @@ pub(super) fn report(file: String, object: &Object<'_>, listing: bool) -> anyhow
     let types = object.types()?;
     let ext = types.as_ref().map(|types| object.ext(types)).transpose()?.flatten();
     let ubpf = object.ubpf()?;
-    let mut functions = object.functions()?;
-    functions.sort_by_key(|f| (f.section == ".text", f.symbol.section, f.symbol.offset));
-    functions.dedup_by_key(|f| (f.symbol.section, f.symbol.offset, f.symbol.size));
     let relocations = relocate::asked(object)?;
-    let code = Code::new(object, types.as_ref(), &functions, &relocations);
     let mut out = Report {
         version: VERSION,
         file,
@@ -109,26 +118,53 @@ pub(super) fn report(file: String, object: &Object<'_>, listing: bool) -> anyhow
         },
         compiler: ubpf.as_ref().map(|ubpf| ubpf.compiler.clone()),
         license: object.section("license").and_then(|section| text(section.data)),
+        relocated_for: ubpf.as_ref().and_then(|ubpf| {
+            let RelocatedFor { name, release } = ubpf.target.clone()?;
+            Some(Target { name, release })
+        }),
         functions: Vec::new(),
         maps: types.as_ref().map(map_reports).unwrap_or_default(),
         data: data(object, types.as_ref()),
         relocations: Vec::new(), // borrowed until the code is read
         types: types.as_ref().map(|types| summary(object, types, &relocations)),
     };
-    for group in functions.chunk_by(|a, b| a.section == b.section) {
-        let section =
-            code.section(group.first().map_or("", |first| first.section), ext.as_ref())?;
-        for function in group {
-            let begin = function.symbol.offset;
-            out.functions.push(FunctionReport {
-                at: section.line_at(function, begin),
-                code: listing.then(|| section.listing(function)),
-                ..function_report(function, ubpf.as_ref())
-            });
-        }
+    let code = Code::new(object, types.as_ref(), &relocations)?;
+    out.functions(&code, ext.as_ref(), ubpf.as_ref(), listing)?;
+    if let (Some(types), Some(part)) = (&types, relocate::aside_object(object)?) {
+        let (asked, ext) = (relocate::asked_aside(object)?, part.ext(types)?);
+        let code = Code::new(&part, Some(types), &asked)?.inside(&code);
+        out.functions(&code, ext.as_ref(), ubpf.as_ref(), listing)?;
     }
     out.relocations = relocations;
     Ok(out)
+}
+
+impl Report {
+    /// Adds the functions of an object, or of what it has set aside.
+    fn functions(
+        &mut self,
+        code: &Code<'_, '_>,
+        ext: Option<&Ext<'_>>,
+        ubpf: Option<&Ubpf>,
+        listing: bool,
+    ) -> Result<(), ReadError> {
+        let mut functions = code.object.functions()?;
+        functions.sort_by_key(|f| (f.section == ".text", f.symbol.section, f.symbol.offset));
+        functions.dedup_by_key(|f| (f.symbol.section, f.symbol.offset, f.symbol.size));
+        for group in functions.chunk_by(|a, b| a.section == b.section) {
+            let section = code.section(group.first().map_or("", |first| first.section), ext)?;
+            for function in group {
+                let begin = function.symbol.offset;
+                self.functions.push(FunctionReport {
+                    aside: code.is_aside(),
+                    at: section.line_at(function, begin),
+                    code: listing.then(|| section.listing(function)),
+                    ..function_report(function, ubpf)
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn function_report(function: &Function<'_>, ubpf: Option<&Ubpf>) -> FunctionReport {
@@ -138,6 +174,8 @@ fn function_report(function: &Function<'_>, ubpf: Option<&Ubpf>) -> FunctionRepo
         name: name.to_owned(),
         section: function.section.to_owned(),
         program: function.symbol.global && function.section != ".text",
+        aside: false,
+        optional: ours.is_some_and(|program| program.optional),
         slots: function.code.len() / 8,
         at: None,
         spec: ours.map(|program| program.spec.clone()),

@@ -140,19 +140,14 @@ impl ProgramReport {
             Some(index) => format!("{name} {index}"),
             None => format!("{name} lacks"),
         });
-        let tried = self.tried.iter().map(|TriedEvent { event, why }| format!("{event}: {why}"));
-        let tried = tried.collect::<Vec<_>>().join("; ");
-        let mut remarks = match self.status {
-            ProgramStatus::Taken => Vec::new(),
-            ProgramStatus::LeftOut => vec!["left out".to_owned()],
-            ProgramStatus::NoEvent => vec!["missing".to_owned()],
+        let remark = match self.status {
+            ProgramStatus::Taken if self.certain => "",
+            ProgramStatus::Taken => "not certain: the kernel does not tell of it",
+            ProgramStatus::LeftOut => "left out",
+            ProgramStatus::NoEvent => "missing",
         };
-        if !self.certain {
-            remarks.push("not certain: the kernel does not tell of it".into());
-        }
-        remarks.extend((!tried.is_empty()).then_some(tried));
         let section = self.section.clone().unwrap_or_default();
-        [self.name.clone(), section, args.collect::<Vec<_>>().join(", "), remarks.join("; ")]
+        [self.name.clone(), section, args.collect::<Vec<_>>().join(", "), remark.to_owned()]
     }
 }
 
@@ -260,6 +255,9 @@ impl Report {
         ]);
         for program in &self.programs {
             programs.row(program.cells());
+            for TriedEvent { event, why } in &program.tried {
+                programs.text(format!("    not {}: {}", clean(event), clean(why)));
+            }
         }
         out.push_str(&programs.print());
         if !(self.programs.is_empty() || self.accesses.is_empty()) {
