@@ -42,7 +42,7 @@ use crate::btf::BtfError;
 use crate::isa::code::Insn;
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
-use crate::object::read::Object;
+use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::RelocatedFor;
 use serde::Serialize;
 
@@ -307,6 +307,12 @@ pub enum RelocateError {
         /// The source line.
         at: Option<Place>,
     },
+}
+
+impl From<ReadError> for RelocateError {
+    fn from(error: ReadError) -> RelocateError {
+        RelocateError::Object(error.to_string())
+    }
 }
 
 impl RelocateError {

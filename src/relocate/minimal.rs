@@ -14,7 +14,7 @@ use super::{Policy, RelocateError, lacks};
 use crate::btf::{Btf, BtfError, Builder, Member, Type, TypeId, VOID, essential};
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
-use crate::object::read::{Object, ReadError};
+use crate::object::read::Object;
 use crate::object::ubpf::Ubpf;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,16 +32,15 @@ pub(super) fn minimal(
     shows_btf: bool,
 ) -> Result<Vec<u8>, RelocateError> {
     let mut kept = Kept::new(target);
-    let broken = |error: ReadError| RelocateError::Object(error.to_string());
     for object in objects {
-        let Some(types) = object.types().map_err(broken)? else { continue };
-        let aside = aside_object(object).map_err(broken)?;
+        let Some(types) = object.types()? else { continue };
+        let aside = aside_object(object)?;
         for part in std::iter::once(*object).chain(&aside) {
             kept.records(&types, &record::of_part(part, &types)?, target)?;
-            let enums = lacks::telling(part, &types, target).map_err(broken)?;
+            let enums = lacks::telling(part, &types, target)?;
             kept.enums(&enums, target).map_err(RelocateError::Target)?;
         }
-        let Some(ubpf) = object.ubpf().map_err(broken)? else { continue };
+        let Some(ubpf) = object.ubpf()? else { continue };
         if !ubpf.events.is_empty() {
             kept.events(&ubpf, target).map_err(RelocateError::Target)?;
             kept.hidden |= !shows_btf;
@@ -289,7 +288,9 @@ impl<'p, 't> Kept<'p, 't> {
         if !self.types.keys().any(long) {
             builder.int_of(LONG, image.pointer_size(), 0);
         }
-        if self.hidden && !self.types.keys().any(|key| self.get(*key).is_ok_and(is_hidden)) {
+        if self.hidden
+            && !self.types.keys().any(|key| self.get(*key).is_ok_and(|ty| is_hidden(&ty)))
+        {
             builder.typedef(HIDDEN, VOID);
         }
         let ids: BTreeMap<Key, TypeId> =
@@ -307,7 +308,7 @@ impl<'p, 't> Kept<'p, 't> {
     }
 }
 
-fn is_hidden(ty: Type<&str>) -> bool {
+fn is_hidden(ty: &Type<&str>) -> bool {
     matches!(ty, Type::Typedef { name: HIDDEN, .. })
 }
 
