@@ -2,5 +2,6 @@
 
 pub mod code;
 pub mod encode;
+pub mod helpers;
 pub mod opcode;
 pub mod print;

@@ -17,6 +17,7 @@ pub mod edit;
 mod events;
 mod fail;
 mod field;
+mod lacks;
 mod matches;
 mod minimal;
 mod patch;
@@ -33,6 +34,7 @@ mod value;
 pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, Brought, aside_object, bring_in};
 pub use choose::choose;
+pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
 pub use reason::spell;
 

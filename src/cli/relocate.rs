@@ -95,6 +95,8 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             return Err(refused(&name, &bytes, &title, refusal));
         }
     };
+    let lacking = faults::lacking(&name, &title, &report.lacks);
+    args.message_format.report(&lacking.sources, &lacking.diags);
     match args.output.as_deref() {
         None => {}
         Some(path) if path == Path::new("-") => write_stdout(&relocated)?,

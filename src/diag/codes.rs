@@ -156,6 +156,7 @@ codes! {
     W1003 "never used"
     W1004 "never reached"
     W1005 "kernel module that cannot be read"
+    W1006 "helper or kind of map that the kernel has not"
 }
 
 impl Code {

@@ -9,7 +9,6 @@ use super::code::Insn;
     reason = "it is a table of names that this module needs nearly all of"
 )]
 use super::opcode::*;
-use crate::ir::Helper;
 
 /// The instructions of a function with the slots they begin at. The second slot of a 64-bit immediate load belongs to the first.
 pub fn instructions(slots: &[Insn]) -> impl Iterator<Item = (usize, String)> {
@@ -123,11 +122,10 @@ fn call(insn: Insn) -> String {
         PSEUDO_CALL => format!("call pc{:+}", insn.imm),
         PSEUDO_KFUNC_CALL => format!("call kernel-function#{}", insn.imm),
         _ => {
-            let helper = Helper::ALL.iter().find(|helper| helper.id() == insn.imm);
-            let name = match helper {
-                Some(helper) => helper.symbol(),
-                None if insn.imm == POISON => "poison",
-                None => "helper",
+            let name = match super::helpers::name(insn.imm.cast_unsigned().into()) {
+                Some(name) => name,
+                None if insn.imm == POISON => "poison".into(),
+                None => "helper".into(),
             };
             format!("call {name}#{}", insn.imm)
         }

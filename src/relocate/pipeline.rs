@@ -5,6 +5,7 @@
 //! In: an object and a kernel. Out: the object for that kernel, or why there is none, and with either what there is to tell. The kernel reads its files; apart from that it is pure.
 
 use super::choose::{self, ChooseError, Chosen};
+use super::lacks::{self, Lack};
 use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Unresolved, record};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
@@ -38,6 +39,8 @@ pub struct Relocation {
 pub struct Told {
     /// Modules that have been passed over, and why.
     pub warnings: Vec<String>,
+    /// What the object uses and the kernel lacks, beside types; by libbpf's policy it is not looked for.
+    pub lacks: Vec<Lack>,
     /// The forms of an ubpfc object's programs.
     pub programs: Vec<Chosen>,
     /// Every question with its answer, in the order of the object.
@@ -101,6 +104,7 @@ pub fn needs(object: &Object<'_>) -> Result<Vec<(u32, String)>, RelocateError> {
     if let Some(ubpf) = chosen_from(object).map_err(broken)? {
         needs.extend(choose::wanted(object, &ubpf).map_err(broken)?);
     }
+    needs.extend(lacks::ENUMS.map(|name| (0, name.to_owned())));
     needs.sort();
     needs.dedup();
     Ok(needs)
@@ -159,7 +163,12 @@ impl Told {
             unapplied(error, &object, &target)
         })?;
         self.answers = answers(&plan, applied.accesses, &brought.answered, &object);
-        Ok(applied.bytes)
+        if options.policy == Policy::Libbpf {
+            return Ok(applied.bytes);
+        }
+        let fitted = lacks::fit(applied.bytes, &target)?;
+        self.lacks = fitted.lacks;
+        Ok(fitted.bytes)
     }
 }
 

@@ -11,5 +11,8 @@
 mod build;
 mod compilers;
 mod hostile;
+mod relocated;
+#[path = "../support/mod.rs"]
+mod support;
 mod units;
 mod vmlinux;

@@ -5,6 +5,10 @@
 //!
 //! Addresses in an image are those of its memory in this process, so that machine code can follow them.
 
+mod memory;
+mod real;
+
+use memory::Memory;
 use std::collections::BTreeMap;
 use ubpfc::ir::reloc::LocalTy;
 use ubpfc::sema::hir::KStep;
@@ -51,20 +55,18 @@ pub struct KernelImage {
     enums: BTreeMap<String, (u32, Vec<(String, i64)>)>,
     /// For each event, the names of its arguments.
     pub events: BTreeMap<String, Vec<String>>,
-    memory: Box<[u8]>,
+    /// In bytes.
+    pointer: u32,
+    /// Whether new objects are full of garbage rather than zeros.
+    garbage: bool,
+    memory: Memory,
     used: usize,
 }
 
 impl KernelImage {
     /// A kernel with the layout that `text` describes, and nothing in memory. `event NAME arg arg…` names an event's arguments.
     pub fn new(text: &str) -> KernelImage {
-        let mut image = KernelImage {
-            structs: BTreeMap::new(),
-            enums: BTreeMap::new(),
-            events: BTreeMap::new(),
-            memory: vec![0; 1 << 16].into(),
-            used: 64,
-        };
+        let mut image = KernelImage::empty(8);
         let mut current: Option<String> = None;
         for line in text.lines().filter(|l| !l.trim().is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -102,12 +104,25 @@ impl KernelImage {
         image
     }
 
+    /// A kernel without types, and with nothing in memory.
+    fn empty(pointer: u32) -> KernelImage {
+        KernelImage {
+            structs: BTreeMap::new(),
+            enums: BTreeMap::new(),
+            events: BTreeMap::new(),
+            pointer,
+            garbage: false,
+            memory: Memory::new(1 << 18, pointer),
+            used: 64,
+        }
+    }
+
     /// The size of a type in bytes.
     pub fn size(&self, ty: &KTy) -> u32 {
         match ty {
             KTy::Int { bytes, .. } => *bytes,
             KTy::Enum(name) => self.enums[name].0,
-            KTy::Ptr => 8,
+            KTy::Ptr => self.pointer,
             KTy::Array(elem, len) => self.size(elem) * len,
             KTy::Struct(name) => self.structs[name].0,
         }
@@ -133,7 +148,7 @@ impl KernelImage {
                         self.structs.get(owner)?.1.iter().find(|m| m.name == name.as_str())?;
                     Place { bit: at.bit + member.bit, width: member.width, ty: member.ty.clone() }
                 }
-                (KStep::Index(i), KTy::Array(elem, len)) if i < len => {
+                (KStep::Index(i), KTy::Array(elem, len)) if i < len || *len == 0 => {
                     let bit = at.bit + i * self.size(elem) * 8;
                     Place { bit, width: 0, ty: KTy::clone(elem) }
                 }
@@ -196,10 +211,16 @@ impl KernelImage {
         }
     }
 
-    /// A new object of a struct, all zero: its address.
+    /// A new object of a struct: its address.
     pub fn object(&mut self, name: &str) -> u64 {
-        let size = self.structs[name].0 as usize;
-        self.bytes(&vec![0; size])
+        self.object_and(name, 0)
+    }
+
+    /// A new object of a struct that ends in a flexible array, with that many bytes for it: its address.
+    pub fn object_and(&mut self, name: &str, more: usize) -> u64 {
+        let size = self.struct_size(name).unwrap_or(0) as usize + more;
+        let fill = if self.garbage { 0xa7 } else { 0 };
+        self.bytes(&vec![fill; size])
     }
 
     /// New memory that holds these bytes: its address.
@@ -210,9 +231,12 @@ impl KernelImage {
         self.addresses().start + at as u64
     }
 
-    /// Writes a number to a member of the object at `base`, as wide as the member is. Members that this kernel has not are left out.
+    /// Writes a number to a member of the object at `base`, as wide as the member is. Members that this kernel has not, or has as no number, are left out.
     pub fn set(&mut self, base: u64, root: &str, path: &str, value: u64) {
         let Some(place) = self.find(root, &steps(path)) else { return };
+        if matches!(place.ty, KTy::Struct(_) | KTy::Array(..)) {
+            return;
+        }
         let (offset, size) = self.unit(&place);
         let width = if place.width == 0 { size * 8 } else { place.width };
         let shift = place.bit - offset * 8;

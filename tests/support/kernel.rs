@@ -106,3 +106,19 @@ pub fn attached(object: &Path, work: impl FnOnce()) -> Dump {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     parse(&text)
 }
+
+/// Loads every program of an object with bpftool, where the kernel's types can be seen or are hidden; nothing stays. Gives the end of the log where that fails.
+pub fn load(object: &Path, hidden: bool) -> Result<(), String> {
+    let pins = format!("/sys/fs/bpf/ubpfc-load-{}-{hidden}", std::process::id());
+    let load = r#"bpftool -d prog loadall "$0" "$1"; status=$?; rm -rf "$1"; exit $status"#;
+    let hide = if hidden { "mount -t tmpfs none /sys/kernel/btf && " } else { "" };
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &format!("{hide}{load}")]).arg(object).arg(&pins);
+    let output = command.output().expect("unshare runs");
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = log.lines().collect();
+    Err(lines[lines.len().saturating_sub(30)..].join("\n"))
+}

@@ -14,6 +14,8 @@ pub mod kernel;
 pub mod kernel_files;
 pub mod kernels;
 pub mod legalize;
+mod link;
+pub mod objects;
 pub mod pipeline;
 pub mod relocate;
 pub mod state;

@@ -5,12 +5,14 @@
 
 use super::eval::Input;
 use super::legalize::{EMULATE, ENTER, Memory, SCRATCH, emulate, legalize};
+use super::link::linked;
 use super::relocate::{CALLBACK_BASE, MAP_BASE, RING, relocate};
 use super::state::{State, entry_size, is_array};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use ubpfc::isa::code::{Code, Function, Insn};
+use ubpfc::object::read::Object;
 use ubpfc::sema::hir::{Attach, ConstValue, Hir};
 use ubpfc::target::Endian;
 
@@ -75,9 +77,62 @@ pub fn run_form(
     input: &Input,
     state: &mut State,
 ) -> Result<(), String> {
-    let rodata = rodata(code, &input.params);
+    let link = |rodata: u64| {
+        let relocated = |function: &Function| relocate(hir, code, function, input, rodata);
+        Ok(Linked {
+            insns: relocated(function),
+            callbacks: code.callbacks.iter().map(relocated).collect(),
+            frame: function.frame_bytes,
+        })
+    };
+    run_linked(hir, &rodata(code, &input.params), link, typed, input, state)
+}
+
+/// Runs a program of a relocated object.
+pub fn run_object(
+    hir: &Hir,
+    object: &Object<'_>,
+    name: &str,
+    input: &Input,
+    state: &mut State,
+) -> Result<(), String> {
+    let ubpf = object.ubpf().unwrap().unwrap();
+    let program = ubpf.programs.iter().find(|p| p.name == name);
+    let program = program.ok_or_else(|| format!("there is no program {name}"))?;
+    let typed = program.section.starts_with("tp_btf/");
+    let mut rodata = object.section(".rodata").map_or(Vec::new(), |s| s.data.to_vec());
+    for param in &ubpf.params {
+        let value = input.params.get(param.name.as_str());
+        if let (Some(at), Some(ConstValue::Int(value))) = (param.offset, value) {
+            let ubpfc::object::ubpf::Type::Int { size, .. } = param.ty else { continue };
+            let size = size as usize;
+            rodata[at as usize..at as usize + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        }
+    }
+    let link = |rodata| linked(hir, object, &program.section, name, program.frame, rodata);
+    run_linked(hir, &rodata, link, typed, input, state)
+}
+
+/// Code with all addresses filled in.
+pub(super) struct Linked {
+    pub(super) insns: Vec<Insn>,
+    pub(super) callbacks: Vec<Vec<Insn>>,
+    pub(super) frame: u32,
+}
+
+/// Runs what `link` makes of the address of constants.
+fn run_linked(
+    hir: &Hir,
+    rodata: &[u8],
+    link: impl FnOnce(u64) -> Result<Linked, String>,
+    typed: bool,
+    input: &Input,
+    state: &mut State,
+) -> Result<(), String> {
     let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
     context.resize(12 * 8, 0);
+    let Linked { insns, callbacks, frame } = link(range(rodata).start)?;
+    fits(frame)?;
     let machine = Machine {
         shapes: shapes(hir),
         maps: vec![BTreeMap::new(); hir.maps.len()],
@@ -85,31 +140,26 @@ pub fn run_form(
         reserved: Vec::new(),
         arena: vec![DIRT; ARENA].into(),
         used: 0,
-        readable: vec![range(&rodata), range(&context), input.image.addresses()],
+        readable: vec![range(rodata), range(&context), input.image.addresses()],
         frames: Vec::new(),
         forgiving: typed,
         emulated: Vec::new(),
-        callbacks: code
-            .callbacks
-            .iter()
-            .map(|f| relocate(hir, code, f, input, range(&rodata).start))
-            .collect(),
+        callbacks,
         env: input.env.clone(),
         image: input.image.addresses(),
         error: None,
     };
     MACHINE.set(Some(machine));
     with(|m| m.fill(state));
-    let insns = relocate(hir, code, function, input, range(&rodata).start);
-    let result = fits(function).and_then(|()| execute(&insns, 1, &context));
+    let result = execute(&insns, 1, &context);
     let machine = MACHINE.take().expect("it ran").empty(state);
     state.settle(hir);
     result?;
     machine.error.map_or(Ok(()), Err)
 }
 
-fn fits(function: &Function) -> Result<(), String> {
-    let fits = function.frame_bytes + SCRATCH <= 512;
+fn fits(frame: u32) -> Result<(), String> {
+    let fits = frame + SCRATCH <= 512;
     fits.then_some(()).ok_or_else(|| "its frame leaves no room for what rbpf lacks".into())
 }
 

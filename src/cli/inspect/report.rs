@@ -190,52 +190,11 @@ fn text(data: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(data.split(|byte| *byte == 0).next()?).into_owned())
 }
 
-// include/uapi/linux/bpf.h: enum bpf_map_type
-const MAP_TYPES: &[&str] = &[
-    "unspec",
-    "hash",
-    "array",
-    "prog_array",
-    "perf_event_array",
-    "percpu_hash",
-    "percpu_array",
-    "stack_trace",
-    "cgroup_array",
-    "lru_hash",
-    "lru_percpu_hash",
-    "lpm_trie",
-    "array_of_maps",
-    "hash_of_maps",
-    "devmap",
-    "sockmap",
-    "cpumap",
-    "xskmap",
-    "sockhash",
-    "cgroup_storage",
-    "reuseport_sockarray",
-    "percpu_cgroup_storage",
-    "queue",
-    "stack",
-    "sk_storage",
-    "devmap_hash",
-    "struct_ops",
-    "ringbuf",
-    "inode_storage",
-    "task_storage",
-    "bloom_filter",
-    "user_ringbuf",
-    "cgrp_storage",
-    "arena",
-    "insn_array",
-];
-
 fn map_reports(types: &Btf<'_>) -> Vec<MapReport> {
     let name = |id: Option<TypeId>| id.map(|id| spell(types, id));
     let report = |map: MapDef<'_>| MapReport {
         name: map.name.to_owned(),
-        kind: MAP_TYPES
-            .get(map.map_type as usize)
-            .map_or_else(|| format!("type {}", map.map_type), |name| (*name).to_owned()),
+        kind: map.kind(),
         key: name(map.key),
         key_size: map.key_size,
         value: name(map.value),

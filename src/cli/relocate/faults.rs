@@ -10,7 +10,9 @@ use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
-use crate::relocate::{ApplyError, Cause, Missing, Place, RelocateError, Tried, Unresolved};
+use crate::relocate::{
+    ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+};
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -62,6 +64,28 @@ pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Finding
         };
         let diagnostic = Diagnostic::new(Code::E0612, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(tried.join("; ")).help(help));
+    }
+    findings
+}
+
+/// Warnings of helpers and kinds of maps that an object uses and the kernel has not.
+pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
+    let mut findings = Findings::default();
+    let files = Excerpts::new(&mut findings, object, lacks.iter().filter_map(|l| l.at.as_ref()));
+    let mut seen = BTreeSet::new();
+    for Lack { kind, name, user, at } in lacks {
+        let place = at.as_ref().map(|at| (&at.file, at.line));
+        if !seen.insert((name, place)) || seen.len() > MAX_SHOWN {
+            continue;
+        }
+        let (what, label) = match kind {
+            Lacking::Helper => ("helper", format!("`{user}` calls it here")),
+            Lacking::MapType => ("maps of the kind", format!("the map `{user}` is one")),
+        };
+        let message = format!("{kernel} has no {what} `{name}`");
+        let diagnostic = Diagnostic::new(Code::W1006, files.span(at.as_ref()), message);
+        let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+        findings.diags.push(diagnostic.label(label).help(help));
     }
     findings
 }
@@ -260,13 +284,16 @@ impl<'r> Group<'r> {
             Cause::OtherType => format!("{kernel} has {names}, but of another type"),
             Cause::Unfit => format!("{kernel} has {names}, but the program cannot take it"),
         };
-        let labels: Vec<&str> = subjects.values().map(|missing| missing.why.as_str()).collect();
+        let mut labels: Vec<&str> = subjects.values().map(|missing| missing.why.as_str()).collect();
+        labels.dedup();
         let mut diagnostic =
             Diagnostic::new(code(self.cause), span, message).label(labels.join("; "));
         diagnostic.notes.extend(subjects.values().flat_map(|missing| candidates(missing)));
         if let Some(ubpf) = ubpf {
             diagnostic.notes.extend(subjects.keys().filter_map(|name| advice::mirror(ubpf, name)));
         }
+        // Several paths through one member end for one reason.
+        diagnostic.notes.dedup();
         if functions.len() > 1 || self.at().is_none() {
             let functions = functions.iter().map(|name| format!("`{name}`"));
             diagnostic = diagnostic.note(format!("in {}", listed(functions, "and")));

@@ -4,7 +4,7 @@ use crate::btf::essential;
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::kernel::{Form, Kernel};
 use crate::relocate::choose::{BoundArg, Chosen, Lost, Taken, TriedEvent};
-use crate::relocate::{Access, Action, Answer, ApplyError, Place, Refusal, Told};
+use crate::relocate::{Access, Action, Answer, ApplyError, Lack, Place, Refusal, Told};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -25,6 +25,8 @@ pub(super) struct Report {
     /// Why the object cannot be relocated, unless accesses say it.
     pub(super) error: Option<String>,
     pub(super) warnings: Vec<String>,
+    /// Helpers and kinds of maps that the object uses and the kernel has not.
+    pub(super) lacks: Vec<Lack>,
     pub(super) programs: Vec<ProgramReport>,
     pub(super) totals: Totals,
     pub(super) accesses: Vec<Answer>,
@@ -152,7 +154,7 @@ impl ProgramReport {
 impl Report {
     /// A report of what there is to tell.
     pub(super) fn new(object: &str, kernel: &Kernel, policy: &'static str, told: Told) -> Report {
-        let Told { warnings, programs, answers } = told;
+        let Told { warnings, lacks, programs, answers } = told;
         let Kernel { name, release, image, .. } = kernel;
         Report {
             version: VERSION,
@@ -167,6 +169,7 @@ impl Report {
             status: Status::Possible,
             error: None,
             warnings,
+            lacks,
             programs: programs.into_iter().map(ProgramReport::chosen).collect(),
             totals: Totals::of(&answers),
             accesses: answers,

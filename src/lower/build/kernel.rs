@@ -171,8 +171,7 @@ impl Program<'_, '_> {
                     KernelPtr { value, known: true, check: true }
                 }
                 KThen::Deref | KThen::Leaf => {
-                    let address = self.member_address(hop, LocalTy::Ptr, object.value);
-                    let value = self.probe_u64(address);
+                    let value = self.pointer_probed(hop, LocalTy::Ptr, object.value);
                     KernelPtr { value, known: false, check: false }
                 }
                 KThen::Element { elem, index } => {
@@ -216,10 +215,7 @@ impl Program<'_, '_> {
                 let value = self.bits_probed(access, object.value, int.signed);
                 self.as_wide_as(value, *int)
             }
-            KLeaf::Ptr(_) => {
-                let address = self.member_address(hop, local, object.value);
-                self.probe_u64(address)
-            }
+            KLeaf::Ptr(_) => self.pointer_probed(hop, local, object.value),
             KLeaf::Struct(_) => {
                 // A probe fails by itself where it starts from null; an address must be told.
                 let object = self.checked(KernelPtr { check: !object.known, ..object }, null);
@@ -277,8 +273,20 @@ impl Program<'_, '_> {
         self.cut_bits(access, unit, signed)
     }
 
-    /// The same through `bpf_probe_read_kernel`: the load unit lands in the low-order end of eight zeroed bytes.
+    /// The same through `bpf_probe_read_kernel`.
     fn bits_probed(&mut self, access: AccessId, base: ValueId, signed: bool) -> ValueId {
+        let unit = self.unit_probed(access, base);
+        self.cut_bits(access, unit, signed)
+    }
+
+    /// A pointer, of whatever size the target's are.
+    fn pointer_probed(&mut self, hop: &KHop, leaf: LocalTy, base: ValueId) -> ValueId {
+        let access = self.access(hop, leaf);
+        self.unit_probed(access, base)
+    }
+
+    /// A field's load unit through `bpf_probe_read_kernel`: it lands in the low-order end of eight zeroed bytes.
+    fn unit_probed(&mut self, access: AccessId, base: ValueId) -> ValueId {
         let scratch = self.scratch();
         self.store_number(scratch, Width::D, 0);
         let from = self.field_address(access, base);
@@ -291,8 +299,7 @@ impl Program<'_, '_> {
             }
         };
         self.f.call(Helper::ProbeReadKernel, vec![to, size, from]);
-        let unit = self.load(scratch, Width::D);
-        self.cut_bits(access, unit, signed)
+        self.load(scratch, Width::D)
     }
 
     /// The field in its load unit. Of an array's element, which is its whole unit, loaders tell the size only.

@@ -21,6 +21,53 @@ pub struct MapDef<'a> {
     pub value_size: u32,
 }
 
+// include/uapi/linux/bpf.h: enum bpf_map_type
+const MAP_TYPES: &[&str] = &[
+    "unspec",
+    "hash",
+    "array",
+    "prog_array",
+    "perf_event_array",
+    "percpu_hash",
+    "percpu_array",
+    "stack_trace",
+    "cgroup_array",
+    "lru_hash",
+    "lru_percpu_hash",
+    "lpm_trie",
+    "array_of_maps",
+    "hash_of_maps",
+    "devmap",
+    "sockmap",
+    "cpumap",
+    "xskmap",
+    "sockhash",
+    "cgroup_storage",
+    "reuseport_sockarray",
+    "percpu_cgroup_storage",
+    "queue",
+    "stack",
+    "sk_storage",
+    "devmap_hash",
+    "struct_ops",
+    "ringbuf",
+    "inode_storage",
+    "task_storage",
+    "bloom_filter",
+    "user_ringbuf",
+    "cgrp_storage",
+    "arena",
+    "insn_array",
+];
+
+impl MapDef<'_> {
+    /// What kind of map it is, as bpftool spells it.
+    pub fn kind(&self) -> String {
+        let known = MAP_TYPES.get(self.map_type as usize);
+        known.map_or_else(|| format!("type {}", self.map_type), |name| (*name).to_owned())
+    }
+}
+
 /// The maps that the section `.maps` defines, in its order. What is not a definition is left out.
 pub fn maps<'a>(types: &Btf<'a>) -> Vec<MapDef<'a>> {
     let sections = types.ids().filter_map(|id| match types.get(id) {
