@@ -6,21 +6,15 @@
 #![expect(clippy::disallowed_methods, reason = "kernel files are opened here, and only here")]
 
 use super::KernelError;
-use memmap2::{Advice, Mmap, MmapOptions, UncheckedAdvice};
+use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
 /// How many bytes are read of a file that cannot be mapped, and how many a compressed one may have when it is unpacked. A kernel with BTF has up to about 100 MB.
 pub(super) const MAX_BYTES: u64 = 1 << 30;
-
-/// Linux since 5.14 maps pages at once; others only read them ahead.
-#[cfg(target_os = "linux")]
-const AT_ONCE: Advice = Advice::PopulateRead;
-#[cfg(not(target_os = "linux"))]
-const AT_ONCE: Advice = Advice::WillNeed;
 
 /// The bytes of a file, shared by who holds them.
 #[derive(Clone, Debug)]
@@ -63,16 +57,6 @@ impl FileBytes {
     /// Whether the bytes are the file's own, and not a copy.
     pub fn is_mapped(&self) -> bool {
         matches!(&*self.0, Bytes::Mapped(_))
-    }
-
-    /// Says that this part will be read from end to end, so that the system can give its pages at once instead of when each is touched.
-    pub fn about_to_read(&self, range: Range<usize>) {
-        if let Bytes::Mapped(map) = &*self.0
-            && range.end <= map.len()
-        {
-            // Where the system cannot, the pages come one after the other.
-            let _ = map.advise_range(AT_ONCE, range.start, range.len());
-        }
     }
 
     /// Says that this part will hardly be read again, so that the system can have its memory back. Reading it nevertheless costs time and nothing else.

@@ -60,7 +60,6 @@ impl BtfSource {
 
 impl Source for BtfSource {
     fn types(&self, _: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
-        self.btf.file.about_to_read(self.btf.range.clone());
         let btf = self.btf.bytes();
         Ok(SourceTypes {
             btf: Cow::Borrowed(btf),
