@@ -20,53 +20,48 @@ pub fn spell(types: &Btf<'_>, id: TypeId) -> String {
 
 fn spell_within(types: &Btf<'_>, id: TypeId, depth: u32) -> String {
     let Some(below) = depth.checked_sub(1) else { return "…".into() };
-    let broken = || "a broken type".to_owned();
-    let named = |keyword: &str, name: &str| {
-        if name.is_empty() {
-            format!("an anonymous {keyword}")
-        } else {
-            format!("{keyword} {name}")
-        }
-    };
-    // Of structs and enums the name is enough.
-    let keyword = match types.kind(id) {
-        Ok(kind::STRUCT) => Some("struct"),
-        Ok(kind::UNION) => Some("union"),
-        Ok(kind::ENUM | kind::ENUM64) => Some("enum"),
-        _ => None,
-    };
-    if let Some(keyword) = keyword {
-        return types.name(id).map_or_else(|_| broken(), |name| named(keyword, name));
+    let broken = |_| "a broken type".into();
+    let named = |keyword| types.name(id).map_or_else(broken, |name| named(keyword, name));
+    match types.kind(id) {
+        // What is in them is not read: many are large.
+        Ok(kind::STRUCT) => named("struct"),
+        Ok(kind::UNION) => named("union"),
+        Ok(kind::ENUM | kind::ENUM64) => named("enum"),
+        Ok(_) => types.get(id).map_or_else(broken, |ty| spell_type(types, &ty, below)),
+        Err(error) => broken(error),
     }
-    let Ok(ty) = types.get(id) else { return broken() };
-    match ty {
+}
+
+fn named(keyword: &str, name: &str) -> String {
+    if name.is_empty() { format!("an anonymous {keyword}") } else { format!("{keyword} {name}") }
+}
+
+fn spell_type(types: &Btf<'_>, ty: &Type<&str>, depth: u32) -> String {
+    match *ty {
         Type::Void => "void".into(),
         Type::Int { name, .. }
+        | Type::Composite { name, .. }
+        | Type::Enum { name, .. }
         | Type::Float { name, .. }
         | Type::Typedef { name, .. }
         | Type::Func { name, .. }
         | Type::Var { name, .. }
         | Type::DataSec { name, .. } => name.into(),
-        Type::Composite { union: false, name, .. } | Type::Fwd { union: false, name } => {
-            named("struct", name)
-        }
-        Type::Composite { union: true, name, .. } | Type::Fwd { union: true, name } => {
-            named("union", name)
-        }
-        Type::Enum { name, .. } => named("enum", name),
+        Type::Fwd { union: false, name } => named("struct", name),
+        Type::Fwd { union: true, name } => named("union", name),
         Type::Ptr(to) => {
-            let to = spell_within(types, to, below);
+            let to = spell_within(types, to, depth);
             if to.ends_with('*') { format!("{to}*") } else { format!("{to} *") }
         }
         Type::Array { elem, len, .. } => {
-            let elem = spell_within(types, elem, below);
+            let elem = spell_within(types, elem, depth);
             let (base, dims) = elem.split_once('[').map_or((&*elem, ""), |(base, _)| {
                 (base, elem.get(base.len()..).unwrap_or_default())
             });
             if len == 0 { format!("{base}[]{dims}") } else { format!("{base}[{len}]{dims}") }
         }
         Type::Modifier { ty, .. } | Type::TypeTag { ty, .. } | Type::DeclTag { ty, .. } => {
-            spell_within(types, ty, below)
+            spell_within(types, ty, depth)
         }
         Type::FuncProto { .. } => "a function".into(),
     }
