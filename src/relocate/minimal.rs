@@ -7,7 +7,6 @@
 use super::bring::aside_object;
 use super::candidates::{self, Candidate};
 use super::events::{Events, HIDDEN};
-use super::plan::root_kind;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError, lacks};
@@ -101,10 +100,7 @@ impl<'p, 't> Kept<'p, 't> {
     ) -> Result<(), RelocateError> {
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
         let roots: Vec<(&Record<'_>, (u32, &str))> = searched
-            .filter_map(|record| {
-                let ty = types.get(record.core.root).ok()?;
-                Some((record, (root_kind(&ty), essential(ty.name()))))
-            })
+            .filter_map(|record| Some((record, candidates::key(types, record.core.root).ok()?)))
             .filter(|(_, (_, name))| !name.is_empty())
             .collect();
         let found = candidates::find(roots.iter().map(|(_, key)| *key), target);
