@@ -13,7 +13,7 @@ use super::files::{
 use super::inspect;
 use super::messages::{Findings, FormatArg, Stop};
 use crate::diag::Code;
-use crate::kernel::Kernel;
+use crate::kernel::{Form, Kernel};
 use crate::object::read::Object;
 use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
 use anyhow::anyhow;
@@ -92,7 +92,7 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             if let Err(stop) = report.print(args) {
                 stop.say(args.message_format);
             }
-            return Err(refused(&name, &bytes, &title, refusal));
+            return Err(refused(&name, &bytes, &title, report.kernel.form, refusal));
         }
     };
     let lacking = faults::lacking(&name, &title, &report.lacks);
@@ -148,7 +148,7 @@ impl Report {
 }
 
 /// What to say about an object that cannot be relocated, and the status that it ends with.
-fn refused(name: &str, bytes: &[u8], kernel: &str, refusal: Refusal) -> Stop {
+fn refused(name: &str, bytes: &[u8], kernel: &str, form: Form, refusal: Refusal) -> Stop {
     let object = Object::parse(bytes).ok();
     let ubpf = || object.and_then(|object| object.ubpf().ok().flatten());
     match refusal {
@@ -163,9 +163,10 @@ fn refused(name: &str, bytes: &[u8], kernel: &str, refusal: Refusal) -> Stop {
             Stop::new(Exit::Kernel, faults::no_event(name, kernel, &error.programs))
         }
         Refusal::Apply { error, at } => match &error {
-            ApplyError::Missing(unresolved) => {
-                Stop::new(Exit::Kernel, faults::missing(name, kernel, unresolved, ubpf().as_ref()))
-            }
+            ApplyError::Missing(unresolved) => Stop::new(
+                Exit::Kernel,
+                faults::missing(name, kernel, form, unresolved, ubpf().as_ref()),
+            ),
             ApplyError::Code { .. } | ApplyError::TwoSections(_) | ApplyError::Object(_) => {
                 Stop::new(Exit::Input, faults::broken_code(name, &error, at.as_ref()))
             }

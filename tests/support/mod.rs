@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 #![expect(clippy::disallowed_methods, reason = "the environment says what may not be skipped")]
 
+pub mod cli;
 pub mod eval;
 pub mod generate;
 pub mod image;

@@ -4,6 +4,9 @@ use super::faults::listed;
 use crate::object::ubpf::{MirrorField, Ubpf};
 use crate::relocate::Cause;
 
+/// What to do where the kernel is a folder of tracefs.
+pub(super) const TRACEFS: &str = "tracefs describes nothing but the records of tracepoints; give the kernel's BTF or its vmlinux";
+
 /// What to do where something lacks, in a script of ours or in C.
 pub(super) fn help(cause: Cause, script: bool, near: &[&String]) -> String {
     if !near.is_empty() {

@@ -8,6 +8,7 @@ use super::report::{short, without_flavor};
 use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
+use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{
@@ -28,6 +29,7 @@ const MAX_LISTED: usize = 8;
 pub(super) fn missing(
     object: &str,
     kernel: &str,
+    form: Form,
     records: &[Unresolved],
     ubpf: Option<&Ubpf>,
 ) -> Findings {
@@ -38,6 +40,9 @@ pub(super) fn missing(
     let files = Excerpts::new(&mut findings, object, shown.iter().filter_map(|group| group.at()));
     for (index, group) in shown.iter().enumerate() {
         let mut diagnostic = group.diagnostic(kernel, files.span(group.at()), ubpf);
+        if form == Form::Tracefs {
+            diagnostic = diagnostic.help(advice::TRACEFS);
+        }
         if index + 1 == MAX_SHOWN && hidden > 0 {
             let places = plural(hidden, "other place");
             diagnostic = diagnostic.note(format!("the same goes for {places}; --json lists all"));
@@ -58,9 +63,9 @@ pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Finding
             tried.iter().map(|TriedEvent { event, why }| format!("`{event}`: {why}")).collect();
         let near = listed(near.iter().map(|near| format!("`{near}`")), "or");
         let help = if near.is_empty() {
-            "give the user tracepoint another event with `else`, or put `?` after the probe's spec to do without".into()
+            "if a module has the event, name its file with `--module`; otherwise give the user tracepoint another one with `else`, or put `?` after the probe's spec to do without".into()
         } else {
-            format!("did you mean {near}?")
+            format!("did you mean {near}? if a module has the event, name its file with `--module`")
         };
         let diagnostic = Diagnostic::new(Code::E0612, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(tried.join("; ")).help(help));
@@ -135,7 +140,7 @@ pub(super) fn stopped(object: &str, kernel: &str, error: &RelocateError) -> Find
         }
         RelocateError::Ambiguous { local, candidates, .. } => diagnostic(
             Code::E0604,
-            format!("{kernel} has several types for `{}`, which disagree", without_flavor(local)),
+            format!("{kernel} has several types for `{}`, which disagree", without_flavor(short(local))),
         )
         .note(candidates.clone())
         .help("take a type that has fewer namesakes on the way, or read the field by a path through another struct"),
@@ -145,7 +150,7 @@ pub(super) fn stopped(object: &str, kernel: &str, error: &RelocateError) -> Find
         }
         RelocateError::Range { function, insn, local, value, .. } => diagnostic(
             Code::E0607,
-            format!("{} is {} in {kernel}, which does not fit the instruction", without_flavor(local), value.cast_signed()),
+            format!("`{}` is {} in {kernel}, which does not fit the instruction", without_flavor(short(local)), value.cast_signed()),
         )
         .label(format!("in `{function}`, instruction {insn}")),
     };
