@@ -138,3 +138,24 @@ fn a_helper_without_an_older_one_is_told() {
     assert!(calls.contains(&113), "{calls:?}");
     assert!(lacks.iter().any(|lack| lack.1 == "bpf_probe_read_kernel"), "{lacks:?}");
 }
+
+#[test]
+fn the_minimal_types_of_a_kernel_tell_what_all_of_them_tell() {
+    let script = Script::new(SCRIPT).unwrap_or_else(|told| panic!("{told}"));
+    let bytes = script.object(&script.code(Cpu::V3).unwrap(), Cpu::V3);
+    let object = Object::parse(&bytes).unwrap();
+    for (helpers, map_types) in [(110, 26), (110, 30), (150, 26), (150, 30), (3, 30)] {
+        let whole = kernel(&to(helpers), &to(map_types));
+        let loaded = relocate::load(&whole, &relocate::needs(&object).unwrap()).unwrap();
+        let target = loaded.target().unwrap();
+        let few = relocate::minimal(&[&object], &target, true).unwrap();
+        let tells = few.windows(11).any(|name| name == b"bpf_func_id");
+        assert_eq!(tells, helpers < 150, "nothing is kept that says nothing");
+        let image = Box::new(Made(few));
+        let few = Kernel { name: "made".into(), release: None, image, modules: Vec::new() };
+        let [all, few] =
+            [&whole, &few].map(|kernel| relocate::relocate(&bytes, kernel, Options::default()));
+        assert_eq!(all.result.unwrap(), few.result.unwrap());
+        assert_eq!(all.told.lacks, few.told.lacks);
+    }
+}

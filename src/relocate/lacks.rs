@@ -4,7 +4,7 @@
 //! has not. What there is, the kernel's own enums say; of a target that does not show them whole nothing is said.
 
 use super::{Place, record};
-use crate::btf::Type;
+use crate::btf::{Btf, Type};
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
 use crate::isa::{helpers, opcode as op};
@@ -93,6 +93,25 @@ pub(super) fn fit(bytes: Vec<u8>, target: &Target<'_>) -> Result<Fitted, ReadErr
     lacks.dedup();
     let bytes = if changed.is_empty() { bytes } else { rewrite(&bytes, &changed)? };
     Ok(Fitted { bytes, lacks })
+}
+
+/// The enums without which types that were taken from the target would not tell what it lacks of what an object, or what it has set aside, uses.
+pub(super) fn telling(
+    object: &Object<'_>,
+    types: &Btf<'_>,
+    target: &Target<'_>,
+) -> Result<Vec<&'static str>, ReadError> {
+    let mut helpers = BTreeSet::new();
+    for function in object.functions()? {
+        let called = calls(&function.insns()).into_iter();
+        helpers.extend(called.map(|(_, insn)| u64::from(insn.imm.cast_unsigned())));
+    }
+    let map_types = maps(types).into_iter().map(|map| map.map_type.into()).collect();
+    let lacks = |name: &str, used: BTreeSet<u64>| {
+        values(target, name).is_some_and(|there| !used.is_subset(&there))
+    };
+    let used = [(HELPERS, helpers), (MAP_TYPES, map_types)];
+    Ok(used.into_iter().filter_map(|(name, used)| lacks(name, used).then_some(name)).collect())
 }
 
 /// The calls of helpers, with their slots.

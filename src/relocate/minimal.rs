@@ -10,7 +10,7 @@ use super::events::{Events, HIDDEN};
 use super::plan::root_kind;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
-use super::{Policy, RelocateError};
+use super::{Policy, RelocateError, lacks};
 use crate::btf::{Btf, BtfError, Builder, Member, Type, TypeId, VOID, essential};
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
@@ -35,11 +35,13 @@ pub(super) fn minimal(
     let broken = |error: ReadError| RelocateError::Object(error.to_string());
     for object in objects {
         let Some(types) = object.types().map_err(broken)? else { continue };
-        kept.records(&types, &record::of_part(object, &types)?, target)?;
-        let Some(ubpf) = object.ubpf().map_err(broken)? else { continue };
-        if let Some(aside) = aside_object(object).map_err(broken)? {
-            kept.records(&types, &record::of_part(&aside, &types)?, target)?;
+        let aside = aside_object(object).map_err(broken)?;
+        for part in std::iter::once(*object).chain(&aside) {
+            kept.records(&types, &record::of_part(part, &types)?, target)?;
+            let enums = lacks::telling(part, &types, target).map_err(broken)?;
+            kept.enums(&enums, target).map_err(RelocateError::Target)?;
         }
+        let Some(ubpf) = object.ubpf().map_err(broken)? else { continue };
         if !ubpf.events.is_empty() {
             kept.events(&ubpf, target).map_err(RelocateError::Target)?;
             kept.hidden |= !shows_btf;
@@ -114,6 +116,15 @@ impl<'p, 't> Kept<'p, 't> {
                 let kept = self.record(candidate, record.core.kind, &spec);
                 kept.map_err(RelocateError::Target)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps enums of the image with all their values.
+    fn enums(&mut self, names: &[&str], target: &'p Target<'t>) -> Result<(), BtfError> {
+        for id in target.image.find(names).into_iter().flatten() {
+            let root = self.key(0, id);
+            self.follow(root, Follow::Match)?;
         }
         Ok(())
     }
