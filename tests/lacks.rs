@@ -1,10 +1,12 @@
 //! Helpers and kinds of maps that a kernel has not: told where its own enums say so, and older helpers taken where they do the same.
 
+#![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
 use std::borrow::Cow;
+use std::process::Command;
 use support::pipeline::Script;
 use ubpfc::btf::{Builder, Member, Type, encoding};
 use ubpfc::kernel::{Form, Kernel, KernelError, Source, SourceTypes};
@@ -35,8 +37,14 @@ impl Source for Made {
     }
 }
 
-/// A kernel whose enums of helpers and of kinds of maps have these values, and the end that they have in a kernel.
+/// A kernel with such [`types`].
 fn kernel(helpers: &[u64], map_types: &[u64]) -> Kernel {
+    let image = Box::new(Made(types(helpers, map_types)));
+    Kernel { name: "made".into(), release: None, image, modules: Vec::new() }
+}
+
+/// The types of a kernel whose enums of helpers and of kinds of maps have these values, and the end that they have in a kernel.
+fn types(helpers: &[u64], map_types: &[u64]) -> Vec<u8> {
     let mut btf = Builder::default();
     let int = btf.int_of("int", 4, encoding::SIGNED);
     let pid = Member { name: "pid".into(), ty: int, bit_offset: 64, bit_width: 0 };
@@ -48,8 +56,7 @@ fn kernel(helpers: &[u64], map_types: &[u64]) -> Kernel {
         values.push(("__MAX".into(), end));
         btf.add(Type::Enum { name: name.into(), size: 4, signed: false, wide: false, values });
     }
-    let image = Box::new(Made(btf.bytes(Endian::Little)));
-    Kernel { name: "made".into(), release: None, image, modules: Vec::new() }
+    btf.bytes(Endian::Little)
 }
 
 /// The numbers of the helpers that the object calls after relocation, and what the kernel lacks: kind, name, line.
@@ -102,6 +109,26 @@ fn libbpf_replaces_helpers_itself() {
     let (calls, lacks) = fitted(&kernel(&to(110), &to(26)), Policy::Libbpf);
     assert!(calls.contains(&113), "{calls:?}");
     assert!(lacks.is_empty(), "{lacks:?}");
+}
+
+#[test]
+fn the_command_line_shows_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("kernel.btf"), types(&to(110), &to(26))).unwrap();
+    std::fs::write(file("test.ub"), SCRIPT).unwrap();
+    let ubpfc = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ubpfc"));
+        command.args(args).current_dir(folder.path()).env("NO_COLOR", "1");
+        support::run(&mut command)
+    };
+    ubpfc(&["test.ub", "-o", "test.o"]);
+    let told = ubpfc(&["relocate", "test.o", "--kernel", "kernel.btf", "-o", "out.o"]);
+    let warning = "warning[W1006]: kernel.btf has no helper `bpf_ringbuf_output`";
+    let reserve = warning.replace("output", "reserve");
+    assert!(told.contains(warning) || told.contains(&reserve), "{told}");
+    assert!(told.contains("6 │     printf("), "{told}");
+    assert!(told.contains("kernel.btf has no maps of the kind `ringbuf`"), "{told}");
 }
 
 /// Where neither is there, there is nothing to take.
