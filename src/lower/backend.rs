@@ -112,7 +112,7 @@ fn function(
     let cfg = Cfg::new(&func);
     let plain = || assemble(&func, &cfg, target, role, span).map(|(plain, _)| plain);
     let Some(early) = passes::read_first(&func, &cfg) else { return plain() };
-    // Where registers are short, what was read early is only spilled. Where they are not, it is shorter.
+    // Where registers are short, what was read early is only spilled. Where they are not, it is at least as short.
     match assemble(&early, &Cfg::new(&early), target, role, span) {
         Ok((early, 0)) => Ok(early),
         Ok((early, _)) => {
