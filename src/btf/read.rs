@@ -6,7 +6,7 @@
 
 use super::decode::{Members, Raw, decode};
 use super::find::Wanted;
-use super::section::{Info, Section, known, word};
+use super::section::{Info, Kinds, Section, word};
 use super::{Type, TypeId, VOID, kind};
 use crate::bytes::Reader;
 use crate::target::Endian;
@@ -191,18 +191,30 @@ impl<'a> Btf<'a> {
     /// Its own types, not those of its base, whose name is one of `names` when what follows `___` is left out (see [`super::essential`]): for each name, in the order of ids.
     /// Types of unknown kinds are passed over. No type is decoded, and no name is read but those that begin as a wanted one does.
     pub fn find(&self, names: &[&str]) -> Vec<Vec<TypeId>> {
+        self.search(Kinds::KNOWN, names)
+    }
+
+    /// As [`Btf::find`], but only types of these kinds. Names of others are not looked at: of a kernel's types almost half are functions.
+    pub fn find_of(&self, kinds: &[u32], names: &[&str]) -> Vec<Vec<TypeId>> {
+        self.search(Kinds::among(kinds), names)
+    }
+
+    fn search(&self, kinds: Kinds, names: &[&str]) -> Vec<Vec<TypeId>> {
         let mut found = vec![Vec::new(); names.len()];
         let wanted = Wanted::new(names);
         let start = self.base.as_deref().map_or(0, Btf::strings_end);
         for (id, head) in self.heads() {
-            let Some(name) = word(self.endian, head, 0).filter(|name| *name != 0) else { continue };
+            let (name, info) = (word(self.endian, head, 0), word(self.endian, head, 4).map(Info));
+            let (Some(name @ 1..), Some(info)) = (name, info) else { continue };
+            if !kinds.have(info.kind()) {
+                continue;
+            }
             let tail = match name.checked_sub(start) {
                 Some(own) => self.section.strings.get(own as usize..).unwrap_or(&[]),
                 None => self.tail(name),
             };
             if wanted.may_have(tail) {
-                let known = self.kind(id).is_ok_and(known);
-                wanted.named(tail, |index| found[index].extend(known.then_some(id)));
+                wanted.named(tail, |index| found[index].push(id));
             }
         }
         found

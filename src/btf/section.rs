@@ -35,26 +35,38 @@ const SIZES: [(u32, u32, u32); 19] = [
     (kind::ENUM64, 0, 12),
 ];
 
-/// The kinds of types that are a head and nothing else, a bit for each.
-const HEAD_ALONE: u64 = {
-    let (mut kinds, mut at) = (0, 0);
-    while at < SIZES.len() {
-        if let (kind, 0, 0) = SIZES[at] {
-            kinds |= 1 << kind;
+/// Kinds, a bit for each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kinds(u64);
+
+impl Kinds {
+    /// Those that are understood here.
+    pub(super) const KNOWN: Kinds = Kinds::of(false);
+    /// Those whose types are a head and nothing else.
+    const HEAD_ALONE: Kinds = Kinds::of(true);
+
+    const fn of(head_alone: bool) -> Kinds {
+        let (mut kinds, mut at) = (0, 0);
+        while at < SIZES.len() {
+            let (kind, own, each) = SIZES[at];
+            if !head_alone || own == 0 && each == 0 {
+                kinds |= 1 << kind;
+            }
+            at += 1;
         }
-        at += 1;
+        Kinds(kinds)
     }
-    kinds
-};
 
-/// Whether types of that kind are a head and nothing else, as two of three are. Where the next one begins does not depend on what the table of kinds says of them, so that the processor need not wait for that.
-fn is_head_alone(kind: u32) -> bool {
-    HEAD_ALONE.checked_shr(kind).is_some_and(|kinds| kinds & 1 == 1)
-}
+    /// Those of `kinds` that are understood here.
+    pub(super) fn among(kinds: &[u32]) -> Kinds {
+        let bit = |kind: &u32| 1_u64.checked_shl(*kind).unwrap_or(0);
+        Kinds(kinds.iter().map(bit).fold(0, |all, bit| all | bit) & Kinds::KNOWN.0)
+    }
 
-/// Whether types of that kind are understood here.
-pub(super) fn known(kind: u32) -> bool {
-    SIZES.iter().any(|(known, ..)| *known == kind)
+    #[inline]
+    pub(super) fn have(self, kind: u32) -> bool {
+        self.0.checked_shr(kind).is_some_and(|kinds| kinds & 1 == 1)
+    }
 }
 
 /// The second word of a type.
@@ -137,7 +149,8 @@ impl<'a> Section<'a> {
             let cut = BtfError::Truncated("a type");
             let info = Info(word(self.endian, head, 4).ok_or(cut.clone())?);
             offsets.push(u32::try_from(at).map_err(|_| cut.clone())?);
-            if is_head_alone(info.kind()) {
+            // Two of three are. That the next one begins behind the head is then guessed and need not be computed first.
+            if Kinds::HEAD_ALONE.have(info.kind()) {
                 at += HEAD as usize;
             } else {
                 let [own, each] = sizes.get(info.kind() as usize).copied().unwrap_or_default();

@@ -72,7 +72,7 @@ pub fn emit(module: Module, hir: &Hir, target: Target) -> Result<Code, Diags> {
         .filter_map(|(form, func)| {
             let span = hir.programs.get(form.program).map(|p| p.span);
             // A form that exceeds a limit which the first one keeps is not there.
-            Some((form, function(func, &env, target, Role::Program { called }, span).ok()?))
+            Some((form, function(func, &env, target, Role::Aside { called }, span).ok()?))
         })
         .collect();
     let Module { accesses, args, rodata, .. } = module;
@@ -84,6 +84,8 @@ pub fn emit(module: Module, hir: &Hir, target: Target) -> Result<Code, Diags> {
 enum Role {
     /// A program; the callbacks of the module use this many bytes of stack at most.
     Program { called: u32 },
+    /// A program that is set aside for targets that cannot run the first form. Not everything that might make it shorter is tried.
+    Aside { called: u32 },
     /// A callback.
     Callback,
 }
@@ -92,7 +94,7 @@ impl Role {
     /// The register that the context comes in. `bpf_for_each_map_elem` calls back with the map, the key, the value, and the context it was given.
     fn context(self) -> Reg {
         match self {
-            Role::Program { .. } => Reg::arg(0),
+            Role::Program { .. } | Role::Aside { .. } => Reg::arg(0),
             Role::Callback => Reg::arg(3),
         }
     }
@@ -112,13 +114,15 @@ fn function(
     let cfg = Cfg::new(&func);
     let plain = || assemble(&func, &cfg, target, role, span).map(|(plain, _)| plain);
     let Some(early) = passes::read_first(&func, &cfg) else { return plain() };
-    // Where registers are short, what was read early is only spilled. Where they are not, it is shorter.
-    match assemble(&early, &Cfg::new(&early), target, role, span) {
-        Ok((early, 0)) => Ok(early),
-        Ok((early, _)) => {
-            Ok(plain().ok().filter(|plain| plain.insns.len() <= early.insns.len()).unwrap_or(early))
+    let early = assemble(&early, &Cfg::new(&early), target, role, span);
+    // Where registers are short, what was read early is only spilled; where they are not, it is hardly ever longer.
+    match (role, early) {
+        (Role::Aside { .. }, Ok((early, 0))) => Ok(early),
+        (_, Ok((early, _))) => {
+            let plain = plain()?;
+            Ok(if early.insns.len() < plain.insns.len() { early } else { plain })
         }
-        Err(_) => plain(),
+        (_, Err(_)) => plain(),
     }
 }
 
@@ -138,8 +142,10 @@ fn assemble(
     let spills = machine.spills;
     let frame = frame::layout(func, cfg, spills);
     let budget = match role {
-        Role::Program { called } if calls_back(func, cfg) => STACK_BYTES.saturating_sub(called),
-        Role::Program { .. } | Role::Callback => STACK_BYTES,
+        Role::Program { called } | Role::Aside { called } if calls_back(func, cfg) => {
+            STACK_BYTES.saturating_sub(called)
+        }
+        Role::Program { .. } | Role::Aside { .. } | Role::Callback => STACK_BYTES,
     };
     if frame.bytes > budget {
         return Err(Box::new(too_big(func, cfg, &frame, spills, budget, span)));

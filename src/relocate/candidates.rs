@@ -61,7 +61,10 @@ fn add<'p, 't, 'n>(
     let mut names: Vec<&'n str> = found.keys().map(|(_, name)| *name).collect();
     names.sort_unstable();
     names.dedup();
-    for (name, ids) in names.iter().zip(types.find(&names)) {
+    // Enums of either width are one kind of root.
+    let either = |kind| if kind == kind::ENUM { [kind, kind::ENUM64] } else { [kind, kind] };
+    let kinds: Vec<u32> = found.keys().flat_map(|(kind, _)| either(*kind)).collect();
+    for (name, ids) in names.iter().zip(types.find_of(&kinds, &names)) {
         for id in ids {
             let Ok(kind) = root_kind(types, id) else { continue };
             if let Some(list) = found.get_mut(&(kind, *name)) {

@@ -17,7 +17,8 @@ pub(in crate::lower) fn read_first(func: &Func, cfg: &Cfg) -> Option<Func> {
         cfg.order.iter().copied().filter(|id| func.blocks[*id].insts.iter().any(asks)).collect();
     let dominators = Dominators::new(cfg);
     let mut reads: Vec<(ValueId, Op)> = Vec::new();
-    let mut after_call = false;
+    // Whether anything is read that is not read first as it is.
+    let (mut after_call, mut late) = (false, false);
     for id in &cfg.order {
         after_call |= *id != func.entry;
         for inst in &func.blocks[*id].insts {
@@ -28,11 +29,12 @@ pub(in crate::lower) fn read_first(func: &Func, cfg: &Cfg) -> Option<Func> {
                 if questions.iter().any(|question| dominators.dominates(*question, *id)) {
                     return None;
                 }
+                late |= after_call;
                 reads.push((result, inst.op.clone()));
             }
         }
     }
-    (after_call && !reads.is_empty()).then(|| move_up(func, reads))
+    late.then(|| move_up(func, reads))
 }
 
 fn reads_context(op: &Op, defs: &Defs) -> bool {
