@@ -82,7 +82,11 @@ enum Kept {
     Bool,
     Enum(Int),
     /// So many bits from that one of a number.
-    Bits { word: Int, from: u32, width: u32 },
+    Bits {
+        word: Int,
+        from: u32,
+        width: u32,
+    },
 }
 
 impl Kept {
@@ -118,7 +122,12 @@ enum Way {
     Element,
     /// One is added to it.
     Operand,
+    /// Three elements as a whole, of which the third is looked at.
+    Whole,
 }
+
+/// How many elements the kernel's array has.
+const LEN: u32 = 4;
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -132,6 +141,10 @@ struct Case {
     cpu: Cpu,
     raw: u64,
     noise: u8,
+    /// The bytes of a pointer.
+    pointer: u32,
+    /// How many elements the field has, where it is an array.
+    len: u32,
 }
 
 /// Where the field is in its struct, in bytes; before it is a pointer to another one.
@@ -144,7 +157,7 @@ const FRAME: u64 = 0x30_0000;
 impl Case {
     fn script(self) -> String {
         let path = match self.way {
-            Way::Plain | Way::Operand => "x",
+            Way::Plain | Way::Operand | Way::Whole => "x",
             Way::Behind => "next->x",
             Way::Element => "x[2]",
         };
@@ -156,14 +169,23 @@ impl Case {
         let value = if self.way == Way::Operand { format!("{stated} + 1") } else { stated };
         let width = match self.stated {
             Stated::Width(width) => format!(" : {width}"),
+            _ if self.way == Way::Whole => format!("[{}]", self.len),
             _ => String::new(),
+        };
+        let index = if self.way == Way::Whole { "[2]" } else { "" };
+        // What the kernel has there can be told of a field that is no array by a cast.
+        let (kept, value) = match self.stated {
+            Stated::Cast(int) if self.way == Way::Whole => {
+                (format!("{} x[{LEN}];", int.name()), "x".to_owned())
+            }
+            _ => (String::new(), value),
         };
         format!(
             "struct s_user {{ {} f{width} = {value}; }};
-             kernel struct s {{ struct s *next; }};
+             kernel struct s {{ struct s *next; {kept} }};
              kernel tracepoint ev(struct s *p);
              tracepoint user:ev(struct s_user *p) = tracepoint c:ev;
-             user:ev {{ emit ((u64)args.p.f); }}",
+             user:ev {{ emit ((u64)args.p.f{index}); }}",
             self.declared.name()
         )
     }
@@ -185,9 +207,7 @@ impl Case {
         let signed = |int: Int| if int.signed { encoding::SIGNED } else { 0 };
         let word = self.kept.word();
         let mut ty = match self.kept {
-            Kept::Int(_) | Kept::Bits { .. } => {
-                builder.int_of("number", word.bytes, signed(word))
-            }
+            Kept::Int(_) | Kept::Bits { .. } => builder.int_of("number", word.bytes, signed(word)),
             Kept::Bool => builder.int_of("_Bool", 1, encoding::BOOL),
             Kept::Enum(_) => builder.add(Type::Enum {
                 name: "e".into(),
@@ -197,8 +217,8 @@ impl Case {
                 values: vec![("A".into(), 1)],
             }),
         };
-        if self.way == Way::Element {
-            ty = builder.array(ty, 4);
+        if matches!(self.way, Way::Element | Way::Whole) {
+            ty = builder.array(ty, LEN);
         }
         let (bit_offset, bit_width) = match self.kept {
             Kept::Bits { from, width, .. } => (AT * 8 + from, width as u8),
@@ -226,7 +246,9 @@ impl Case {
         let raw = if self.kept == Kept::Bool { self.raw & 1 } else { self.raw };
         let first = match self.kept {
             Kept::Bits { from, .. } => AT * 8 + from,
-            _ if self.way == Way::Element => AT * 8 + 2 * self.kept.word().bits(),
+            _ if matches!(self.way, Way::Element | Way::Whole) => {
+                AT * 8 + 2 * self.kept.word().bits()
+            }
             _ => AT * 8,
         };
         let start = if self.way == Way::Behind { OBJECT as u32 * 8 } else { 0 } + first;
@@ -242,7 +264,12 @@ impl Case {
             let byte = &mut memory[(at / 8) as usize];
             *byte = *byte & !mask | if raw >> i & 1 == 1 { mask } else { 0 };
         }
-        memory[8..16].copy_from_slice(&number(OBJECTS + OBJECT as u64, self.endian));
+        let next = number(OBJECTS + OBJECT as u64, self.endian);
+        let pointer = self.pointer as usize;
+        memory[8..8 + pointer].copy_from_slice(match self.endian {
+            Endian::Little => &next[..pointer],
+            Endian::Big => &next[8 - pointer..],
+        });
         memory
     }
 
@@ -289,11 +316,7 @@ impl Case {
         context[..8].copy_from_slice(&number(OBJECTS, self.endian));
         let mut machine = Machine {
             endian: self.endian,
-            regions: vec![
-                (OBJECTS, self.memory()),
-                (CONTEXT, context),
-                (FRAME, vec![0xaa; 512]),
-            ],
+            regions: vec![(OBJECTS, self.memory()), (CONTEXT, context), (FRAME, vec![0xaa; 512])],
             registers: [0; 11],
             record: None,
         };
@@ -369,7 +392,8 @@ impl Machine {
             };
             match class {
                 _ if insn.is_wide() => {
-                    self.registers[dst] = u64::from(insn.imm as u32) | u64::from(code[at].imm as u32) << 32;
+                    self.registers[dst] =
+                        u64::from(insn.imm as u32) | u64::from(code[at].imm as u32) << 32;
                     at += 1;
                 }
                 op::LDX => {
@@ -463,8 +487,7 @@ fn jumps(operation: u8, a: u64, b: u64) -> bool {
 fn cases() -> impl Strategy<Value = Case> {
     let int = (prop::sample::select(vec![1_u32, 2, 4, 8]), any::<bool>())
         .prop_map(|(bytes, signed)| Int { bytes, signed });
-    let declared =
-        prop_oneof![6 => int.clone().prop_map(Declared::Int), 1 => Just(Declared::Bool)];
+    let declared = prop_oneof![6 => int.clone().prop_map(Declared::Int), 1 => Just(Declared::Bool)];
     let stated = prop_oneof![
         3 => Just(Stated::Nothing),
         3 => int.clone().prop_map(Stated::Cast),
@@ -476,9 +499,11 @@ fn cases() -> impl Strategy<Value = Case> {
         Kept::Bits { word, width, from: from % (word.bits() - width + 1) }
     });
     let enums = int.clone().prop_map(Kept::Enum);
-    let kept = prop_oneof![6 => int.prop_map(Kept::Int), 1 => Just(Kept::Bool), 2 => bits, 1 => enums];
+    let kept =
+        prop_oneof![6 => int.prop_map(Kept::Int), 1 => Just(Kept::Bool), 2 => bits, 1 => enums];
     let way = prop_oneof![
-        3 => Just(Way::Plain), 1 => Just(Way::Behind), 1 => Just(Way::Element), 1 => Just(Way::Operand)
+        3 => Just(Way::Plain), 1 => Just(Way::Behind), 1 => Just(Way::Element), 1 => Just(Way::Operand),
+        1 => Just(Way::Whole),
     ];
     let raw = prop_oneof![
         any::<u64>(),
@@ -488,15 +513,38 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let cpu = prop::sample::select(vec![Cpu::V2, Cpu::V3, Cpu::V4]);
     let machine = (any::<bool>(), any::<bool>(), cpu);
-    (declared, stated, kept, way, machine, raw, any::<u8>())
+    (
+        declared,
+        stated,
+        kept,
+        way,
+        machine,
+        raw,
+        any::<u8>(),
+        (3..6_u32, prop::sample::select(vec![4, 8])),
+    )
         .prop_filter_map(
             "enums are taken for enums, and elements are no bitfields",
-            |(declared, stated, kept, way, (direct, big, cpu), raw, noise)| {
+            |(declared, stated, kept, way, (direct, big, cpu), raw, noise, (len, pointer))| {
                 let enums = (stated == Stated::Enum) == matches!(kept, Kept::Enum(_));
                 let bits = matches!(kept, Kept::Bits { .. }) || matches!(stated, Stated::Width(_));
                 let endian = if big { Endian::Big } else { Endian::Little };
-                let fits = enums && !(bits && way == Way::Element);
-                fits.then_some(Case { declared, stated, kept, way, direct, endian, cpu, raw, noise })
+                let array = matches!(way, Way::Element | Way::Whole);
+                let fits = enums && !(bits && array);
+                let case = Case {
+                    declared,
+                    stated,
+                    kept,
+                    way,
+                    direct,
+                    endian,
+                    cpu,
+                    raw,
+                    noise,
+                    pointer,
+                    len,
+                };
+                fits.then_some(case)
             },
         )
 }
@@ -504,7 +552,7 @@ fn cases() -> impl Strategy<Value = Case> {
 impl Case {
     /// Whether the sign of what is read is taken for granted: stock loaders do not tell of an element's, and asking for every operand's would cost too much.
     fn may_be_refused(self) -> bool {
-        matches!(self.way, Way::Element | Way::Operand)
+        matches!(self.way, Way::Element | Way::Operand | Way::Whole)
     }
 }
 
@@ -522,7 +570,9 @@ proptest! {
         // Not every type can be stated of every field.
         let Some(object) = case.object() else { return Ok(()) };
         let types = case.types();
-        let target = Target { image: Arc::new(Btf::parse(&types).unwrap()), modules: Vec::new() };
+        let mut image = Btf::parse(&types).unwrap();
+        image.set_pointer_size(case.pointer);
+        let target = Target { image: Arc::new(image), modules: Vec::new() };
         let (script, expected) = (case.script(), case.expected());
         match case.strictly(&object, &target) {
             Ok(value) => prop_assert_eq!(value, expected, "{}", script),

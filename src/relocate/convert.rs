@@ -72,7 +72,10 @@ pub(super) fn unstated(local: &Field, target: &Field) -> String {
     let sign = if target.scalar.signed() { 's' } else { 'u' };
     let bits = target.width().next_power_of_two().max(8);
     let sizes = sizes(local, target);
-    format!("{sizes}, and uses all {} bits of its value; a cast on the path states the kernel's type: `({sign}{bits})`", local.wanted.unwrap_or(64))
+    format!(
+        "{sizes}, and uses all {} bits of its value; a cast on the path states the kernel's type: `({sign}{bits})`",
+        local.wanted.unwrap_or(64)
+    )
 }
 
 /// A load.

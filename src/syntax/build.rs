@@ -4,8 +4,8 @@
 //! nothing (`1 = 2`, `unsigned bool`) is reported here.
 
 use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec, StmtKind, StrLit, TypeExpr,
-    TypeExprKind, UnaryOp,
+    BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec, StmtKind,
+    StrLit, TypeExpr, TypeExprKind, UnaryOp,
 };
 use super::expected::shown;
 use super::token::Token;

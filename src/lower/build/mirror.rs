@@ -10,9 +10,7 @@ use super::kernel::{KernelPtr, Text, Want};
 use super::memory::Place;
 use crate::ir::reloc::CoreReloc;
 use crate::ir::{CmpOp, Op, ValueId, Width};
-use crate::sema::hir::{
-    BinOp, Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId, UnOp,
-};
+use crate::sema::hir::{BinOp, Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId, UnOp};
 use crate::sema::types::{IntTy, Ty};
 
 impl<'h> Program<'_, 'h> {
@@ -45,7 +43,11 @@ impl<'h> Program<'_, 'h> {
             |p, alternative| {
                 let want = p.wanted(&field.ty);
                 let value = p.kexpr(alternative, base, want);
-                vec![if want == Want::Truth { p.convert(value, &Ty::U64, &Ty::Bool) } else { value }]
+                vec![if want == Want::Truth {
+                    p.convert(value, &Ty::U64, &Ty::Bool)
+                } else {
+                    value
+                }]
             },
             |p| vec![p.f.number(0)],
         );
@@ -168,7 +170,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// What an alternative's value is wanted for in a field of that type.
-    fn wanted(&self, ty: &Ty) -> Want {
+    pub(super) fn wanted(&self, ty: &Ty) -> Want {
         match ty {
             Ty::Bool => Want::Truth,
             Ty::Int(_) | Ty::Enum(_) => Want::As(self.int_of(ty)),

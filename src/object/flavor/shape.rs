@@ -78,7 +78,9 @@ impl Shape {
             LocalTy::Ptr => Shape::Ptr,
             LocalTy::Array(elem, len) => Shape::Array(Box::new(Shape::of_local(elem)), *len),
             LocalTy::Struct => Shape::empty(),
-            LocalTy::Wanted(number, bits) => Shape::Wanted(Box::new(Shape::of_local(number)), *bits),
+            LocalTy::Wanted(number, bits) => {
+                Shape::Wanted(Box::new(Shape::of_local(number)), *bits)
+            }
         }
     }
 

@@ -13,8 +13,8 @@ use crate::sema::unbuilt::unbuilt;
 use crate::sema::{show, typeexpr};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Ident, Name, PrototypeDecl, FuncParams, TracepointDecl, TracepointParam, TracepointSource, TypeExpr,
-    TypeExprKind,
+    FuncParams, Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource,
+    TypeExpr, TypeExprKind,
 };
 
 /// A kernel event and its known prototypes.
@@ -93,7 +93,8 @@ impl Collector<'_> {
     /// A function that an argument points to.
     fn function_type(&mut self, ret: &TypeExpr, params: &FuncParams) -> Option<KParamTy> {
         let ret = Box::new(self.returned_type(ret)?);
-        let none = matches!(params.types.as_slice(), [only] if matches!(only.kind, TypeExprKind::Void));
+        let none =
+            matches!(params.types.as_slice(), [only] if matches!(only.kind, TypeExprKind::Void));
         let types = if none { &[] } else { params.types.as_slice() };
         let params_of_it: Vec<_> =
             types.iter().map(|ty| self.param_type(ty)).collect::<Option<_>>()?;
@@ -101,7 +102,11 @@ impl Collector<'_> {
     }
 
     fn returned_type(&mut self, ty: &TypeExpr) -> Option<KParamTy> {
-        if matches!(ty.kind, TypeExprKind::Void) { Some(KParamTy::Void) } else { self.param_type(ty) }
+        if matches!(ty.kind, TypeExprKind::Void) {
+            Some(KParamTy::Void)
+        } else {
+            self.param_type(ty)
+        }
     }
 
     // The user's

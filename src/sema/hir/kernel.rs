@@ -144,7 +144,7 @@ pub enum KLeaf {
     Ptr(Option<SmolStr>),
     /// `len` bytes of text.
     Chars(u32),
-    /// An array of `len` integers.
+    /// An array of integers, of which the first `len` are wanted.
     Ints(IntTy, u32),
     /// An embedded struct: the path's value is its address.
     Struct(SmolStr),
