@@ -122,7 +122,12 @@ enum Way {
     Element,
     /// One is added to it.
     Operand,
+    /// Three elements as a whole, of which the third is looked at.
+    Whole,
 }
+
+/// How many elements the kernel's array has.
+const LEN: u32 = 4;
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -136,6 +141,10 @@ struct Case {
     cpu: Cpu,
     raw: u64,
     noise: u8,
+    /// The bytes of a pointer.
+    pointer: u32,
+    /// How many elements the field has, where it is an array.
+    len: u32,
 }
 
 /// Where the field is in its struct, in bytes; before it is a pointer to another one.
@@ -148,7 +157,7 @@ const FRAME: u64 = 0x30_0000;
 impl Case {
     fn script(self) -> String {
         let path = match self.way {
-            Way::Plain | Way::Operand => "x",
+            Way::Plain | Way::Operand | Way::Whole => "x",
             Way::Behind => "next->x",
             Way::Element => "x[2]",
         };
@@ -160,14 +169,23 @@ impl Case {
         let value = if self.way == Way::Operand { format!("{stated} + 1") } else { stated };
         let width = match self.stated {
             Stated::Width(width) => format!(" : {width}"),
+            _ if self.way == Way::Whole => format!("[{}]", self.len),
             _ => String::new(),
+        };
+        let index = if self.way == Way::Whole { "[2]" } else { "" };
+        // What the kernel has there can be told of a field that is no array by a cast.
+        let (kept, value) = match self.stated {
+            Stated::Cast(int) if self.way == Way::Whole => {
+                (format!("{} x[{LEN}];", int.name()), "x".to_owned())
+            }
+            _ => (String::new(), value),
         };
         format!(
             "struct s_user {{ {} f{width} = {value}; }};
-             kernel struct s {{ struct s *next; }};
+             kernel struct s {{ struct s *next; {kept} }};
              kernel tracepoint ev(struct s *p);
              tracepoint user:ev(struct s_user *p) = tracepoint c:ev;
-             user:ev {{ emit ((u64)args.p.f); }}",
+             user:ev {{ emit ((u64)args.p.f{index}); }}",
             self.declared.name()
         )
     }
@@ -199,8 +217,8 @@ impl Case {
                 values: vec![("A".into(), 1)],
             }),
         };
-        if self.way == Way::Element {
-            ty = builder.array(ty, 4);
+        if matches!(self.way, Way::Element | Way::Whole) {
+            ty = builder.array(ty, LEN);
         }
         let (bit_offset, bit_width) = match self.kept {
             Kept::Bits { from, width, .. } => (AT * 8 + from, width as u8),
@@ -228,7 +246,9 @@ impl Case {
         let raw = if self.kept == Kept::Bool { self.raw & 1 } else { self.raw };
         let first = match self.kept {
             Kept::Bits { from, .. } => AT * 8 + from,
-            _ if self.way == Way::Element => AT * 8 + 2 * self.kept.word().bits(),
+            _ if matches!(self.way, Way::Element | Way::Whole) => {
+                AT * 8 + 2 * self.kept.word().bits()
+            }
             _ => AT * 8,
         };
         let start = if self.way == Way::Behind { OBJECT as u32 * 8 } else { 0 } + first;
@@ -244,7 +264,12 @@ impl Case {
             let byte = &mut memory[(at / 8) as usize];
             *byte = *byte & !mask | if raw >> i & 1 == 1 { mask } else { 0 };
         }
-        memory[8..16].copy_from_slice(&number(OBJECTS + OBJECT as u64, self.endian));
+        let next = number(OBJECTS + OBJECT as u64, self.endian);
+        let pointer = self.pointer as usize;
+        memory[8..8 + pointer].copy_from_slice(match self.endian {
+            Endian::Little => &next[..pointer],
+            Endian::Big => &next[8 - pointer..],
+        });
         memory
     }
 
@@ -477,7 +502,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let kept =
         prop_oneof![6 => int.prop_map(Kept::Int), 1 => Just(Kept::Bool), 2 => bits, 1 => enums];
     let way = prop_oneof![
-        3 => Just(Way::Plain), 1 => Just(Way::Behind), 1 => Just(Way::Element), 1 => Just(Way::Operand)
+        3 => Just(Way::Plain), 1 => Just(Way::Behind), 1 => Just(Way::Element), 1 => Just(Way::Operand),
+        1 => Just(Way::Whole),
     ];
     let raw = prop_oneof![
         any::<u64>(),
@@ -487,22 +513,46 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let cpu = prop::sample::select(vec![Cpu::V2, Cpu::V3, Cpu::V4]);
     let machine = (any::<bool>(), any::<bool>(), cpu);
-    (declared, stated, kept, way, machine, raw, any::<u8>()).prop_filter_map(
-        "enums are taken for enums, and elements are no bitfields",
-        |(declared, stated, kept, way, (direct, big, cpu), raw, noise)| {
-            let enums = (stated == Stated::Enum) == matches!(kept, Kept::Enum(_));
-            let bits = matches!(kept, Kept::Bits { .. }) || matches!(stated, Stated::Width(_));
-            let endian = if big { Endian::Big } else { Endian::Little };
-            let fits = enums && !(bits && way == Way::Element);
-            fits.then_some(Case { declared, stated, kept, way, direct, endian, cpu, raw, noise })
-        },
+    (
+        declared,
+        stated,
+        kept,
+        way,
+        machine,
+        raw,
+        any::<u8>(),
+        (3..6_u32, prop::sample::select(vec![4, 8])),
     )
+        .prop_filter_map(
+            "enums are taken for enums, and elements are no bitfields",
+            |(declared, stated, kept, way, (direct, big, cpu), raw, noise, (len, pointer))| {
+                let enums = (stated == Stated::Enum) == matches!(kept, Kept::Enum(_));
+                let bits = matches!(kept, Kept::Bits { .. }) || matches!(stated, Stated::Width(_));
+                let endian = if big { Endian::Big } else { Endian::Little };
+                let array = matches!(way, Way::Element | Way::Whole);
+                let fits = enums && !(bits && array);
+                let case = Case {
+                    declared,
+                    stated,
+                    kept,
+                    way,
+                    direct,
+                    endian,
+                    cpu,
+                    raw,
+                    noise,
+                    pointer,
+                    len,
+                };
+                fits.then_some(case)
+            },
+        )
 }
 
 impl Case {
     /// Whether the sign of what is read is taken for granted: stock loaders do not tell of an element's, and asking for every operand's would cost too much.
     fn may_be_refused(self) -> bool {
-        matches!(self.way, Way::Element | Way::Operand)
+        matches!(self.way, Way::Element | Way::Operand | Way::Whole)
     }
 }
 
@@ -520,7 +570,9 @@ proptest! {
         // Not every type can be stated of every field.
         let Some(object) = case.object() else { return Ok(()) };
         let types = case.types();
-        let target = Target { image: Arc::new(Btf::parse(&types).unwrap()), modules: Vec::new() };
+        let mut image = Btf::parse(&types).unwrap();
+        image.set_pointer_size(case.pointer);
+        let target = Target { image: Arc::new(image), modules: Vec::new() };
         let (script, expected) = (case.script(), case.expected());
         match case.strictly(&object, &target) {
             Ok(value) => prop_assert_eq!(value, expected, "{}", script),

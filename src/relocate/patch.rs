@@ -117,15 +117,17 @@ fn alu(insn: Insn, answers: &Answers, policy: Policy) -> Result<Patched, Refused
 /// Why code of ubpfc that copies memory, and takes for granted what it holds, does not get what is wanted.
 fn unreadable(kind: CoreKind, local: &Field, target: &Field) -> Option<String> {
     let wanted = local.wanted?;
-    let elements = !local.element && local.load != local.size;
+    let signs = |a: Scalar, b: Scalar| a.signed() != b.signed();
     match kind {
         // An array is copied as it is.
-        CoreKind::ByteOff if elements => {
-            (local.load != target.load || local.size > target.size).then(|| sizes(local, target))
+        CoreKind::ByteOff => {
+            let other = signs(local.elements?, target.elements?);
+            let short = local.load != target.load || local.size > target.size;
+            (short || other && target.load * 8 < wanted).then(|| sizes(local, target))
         }
         // An element is extended with the local sign.
         CoreKind::ByteSize if local.element => {
-            let other = local.scalar.signed() != target.scalar.signed();
+            let other = signs(local.scalar, target.scalar);
             (other && target.width() < wanted).then(|| convert::unstated(local, target))
         }
         _ => None,

@@ -28,7 +28,9 @@ pub(super) struct Field {
     pub(super) load: u32,
     /// Whether it is an element of an array, or the root itself.
     pub(super) element: bool,
-    /// Of a local number in ubpfc's objects: how many of its bits the program uses, where that may be more than its type has.
+    /// Of a whole array: what a load of an element gives.
+    pub(super) elements: Option<Scalar>,
+    /// Of a local number, or an array of them, in ubpfc's objects: how many of its bits the program uses, where that may be more than its type has.
     pub(super) wanted: Option<u32>,
 }
 
@@ -101,19 +103,41 @@ impl Field {
                 let offset = bit_offset / 8;
                 let elem = array.and_then(|array| element_of(types, array));
                 let wanted = elem.and_then(|elem| wanted(types, elem));
-                let (bits, load, element) = (None, one, true);
-                Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
+                let (bits, load, element, elements) = (None, one, true, None);
+                Ok(Field {
+                    bit_offset,
+                    offset,
+                    size,
+                    bits,
+                    scalar,
+                    load,
+                    element,
+                    elements,
+                    wanted,
+                })
             }
             Some(Step::Member { ty, width: 0, .. }) => {
                 let stripped = types.strip(*ty)?;
                 let size = types.size(stripped)?;
                 let element = types.dimensions(stripped)?;
-                let load = element.map_or(Ok(size), |dims| types.size(dims.elem))?;
+                let elem = element.map(|dims| dims.elem);
+                let load = elem.map_or(Ok(size), |elem| types.size(elem))?;
+                let elements = elem.map(|elem| Scalar::of(types, elem)).transpose()?;
                 let scalar = Scalar::of(types, stripped)?;
                 let offset = bit_offset / 8;
                 let wanted = wanted(types, element_of(types, stripped).unwrap_or(*ty));
                 let (bits, element) = (None, false);
-                Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
+                Ok(Field {
+                    bit_offset,
+                    offset,
+                    size,
+                    bits,
+                    scalar,
+                    load,
+                    element,
+                    elements,
+                    wanted,
+                })
             }
             Some(Step::Member { ty, width, .. }) => {
                 bitfield(types, types.strip(*ty)?, bit_offset, *width)
@@ -204,8 +228,8 @@ fn bitfield(types: &Btf<'_>, ty: TypeId, bit_offset: u32, width: u8) -> Result<F
         size *= 2;
     }
     let (offset, scalar) = (unit(size), Scalar::of(types, ty)?);
-    let (bits, load, element, wanted) = (Some(width), 0, false, None);
-    Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
+    let (bits, load, element, elements, wanted) = (Some(width), 0, false, None, None);
+    Ok(Field { bit_offset, offset, size, bits, scalar, load, element, elements, wanted })
 }
 
 /// The type of an array's elements, as it is written.

@@ -8,6 +8,7 @@
 //!
 //! **Kernel reads.** The only expressions that read kernel structs are [`ExprKind::Field`] (and [`ExprKind::Load`] of a whole
 //! mirror): a mirror field with its alternatives, tried in order against what the target *has*. A null or bad pointer on the way reads as 0.
+//! What a path gives is the target's value, of the target's own width and sign, whatever the path is taken for; a field converts it to its declared type as C does, an operand is all of it.
 //!
 //! Invariant: where `analyze` gave no error, no [`Ty::Error`] and no [`ExprKind::Error`] is left, every id is in range, and lowering cannot fail
 //! but for the limits of BPF.

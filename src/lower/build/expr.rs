@@ -314,6 +314,9 @@ impl<'h> Program<'_, 'h> {
         let addr = self.f.value(Op::Ctx);
         let (off, space) = (Off::Arg(read, index), Space::Ctx);
         let value = self.f.value(Op::Load { width: Width::D, signed: false, addr, off, space });
+        if *ty == Ty::Bool {
+            return self.convert(value, &Ty::U64, ty);
+        }
         // The upper bits of a narrow argument are not promised.
         let int = self.int_of(ty);
         if int.bits == 64 {

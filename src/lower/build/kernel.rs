@@ -103,17 +103,17 @@ impl Program<'_, '_> {
         let (mut null, mut done) = (Join::new(), Join::new());
         let object = self.walk(way, base, &mut null);
         let object = self.checked(object, &mut null);
-        let found = self.leaf_scalar(last, &path.leaf, object, &mut null, Want::Whole);
-        match (&path.leaf, text) {
-            (KLeaf::Ptr(_), _) | (KLeaf::Chars(_), Text::Canonical) => {
-                self.read_text(to, size, found, Helper::ProbeReadKernelStr);
-            }
-            (KLeaf::Ints(int, len), _)
-                if self.element_of(ty).is_some_and(|e| e.bits != int.bits) =>
+        match (&path.leaf, ty) {
+            (KLeaf::Ints(int, len), Ty::Array(element, wanted))
+                if object.known && int.size().saturating_mul(*len) <= MAX_STACK / 8 =>
             {
-                self.convert_array(to, ty, found, (*int, *len), object.known);
+                self.load_elements(to, (element, *wanted), last, object, (*int, *len));
             }
-            (leaf, _) => self.copy_array(to, size, found, leaf, object.known),
+            (leaf, _) => {
+                let want = self.wanted(ty);
+                let found = self.leaf_scalar(last, leaf, object, &mut null, want);
+                self.memory_into(leaf, found, object.known, to, ty, text);
+            }
         }
         self.f.jump(&mut done, Vec::new());
         if !null.is_empty() {
@@ -122,6 +122,53 @@ impl Program<'_, '_> {
             self.f.jump(&mut done, Vec::new());
         }
         self.f.enter(done);
+    }
+
+    /// Copies the text or array at an address, where a path leads to.
+    fn memory_into(
+        &mut self,
+        leaf: &KLeaf,
+        found: ValueId,
+        known: bool,
+        to: Place,
+        ty: &Ty,
+        text: Text,
+    ) {
+        let size = self.size_of(ty);
+        match (leaf, text) {
+            (KLeaf::Ptr(_), _) | (KLeaf::Chars(_), Text::Canonical) => {
+                self.read_text(to, size, found, Helper::ProbeReadKernelStr);
+            }
+            (KLeaf::Ints(int, len), _)
+                if self.wanted(ty) == Want::Truth
+                    || self.element_of(ty).is_some_and(|e| e.bits != int.bits) =>
+            {
+                self.convert_array(to, ty, found, (*int, *len));
+            }
+            (leaf, _) => self.copy_array(to, size, found, leaf, known),
+        }
+    }
+
+    /// A short array by direct loads, each of which loaders patch.
+    fn load_elements(
+        &mut self,
+        to: Place,
+        (element, wanted): (&Ty, u32),
+        hop: &KHop,
+        object: KernelPtr,
+        (int, len): (IntTy, u32),
+    ) {
+        let (count, size) = (len.min(wanted), self.size_of(element));
+        let want = self.wanted(element);
+        for i in 0..count {
+            let mut hop = hop.clone();
+            hop.steps.push(KStep::Index(i));
+            let access = self.access(&hop, number_ty(true, int, want, LocalTy::Int));
+            let value = self.number(&KLeaf::Int(int), access, object, want);
+            let value = self.convert(value, &Ty::Int(want.int()), element);
+            self.store_scalar(to.at(i * size), element, value);
+        }
+        self.clear(to.at(count * size), (wanted - count) * size);
     }
 
     /// Reads text at an address, filled up with NULs; an unreadable address reads as empty.
@@ -162,26 +209,16 @@ impl Program<'_, '_> {
     }
 
     /// An array of integers of another width, element by element.
-    fn convert_array(
-        &mut self,
-        to: Place,
-        ty: &Ty,
-        address: ValueId,
-        (int, len): (IntTy, u32),
-        known: bool,
-    ) {
+    fn convert_array(&mut self, to: Place, ty: &Ty, address: ValueId, (int, len): (IntTy, u32)) {
         let (Ty::Array(element, wanted), Some(kept)) = (ty, self.element_of(ty)) else { return };
         let from = Place::pointer(address, Space::Kernel);
         let count = len.min(*wanted);
         for i in 0..count {
-            let value = if known {
-                self.load_int(from.at(i * int.size()), int)
-            } else {
-                let scratch = self.scratch();
-                let source = self.address(from.at(i * int.size()));
-                self.probe(scratch, int.size(), source);
-                self.load_int(scratch, int)
-            };
+            let scratch = self.scratch();
+            let source = self.address(from.at(i * int.size()));
+            self.probe(scratch, int.size(), source);
+            let value = self.load_int(scratch, int);
+            let value = self.convert(value, &Ty::Int(int), element);
             self.store_scalar(to.at(i * kept.size()), element, value);
         }
         let end = count * kept.size();
@@ -443,8 +480,14 @@ impl Program<'_, '_> {
         self.unit.accesses.intern(Access { root, steps, leaf })
     }
 
-    /// The question whether the target has what a hop of a path leads to.
+    /// The question whether the target has what a hop of a path leads to; of an array, the last element that is wanted.
     pub(super) fn hop_exists(&mut self, hop: &KHop, leaf: &KLeaf, want: Want) -> CoreReloc {
+        if let (KThen::Leaf, KLeaf::Ints(int, len)) = (&hop.then, leaf) {
+            let mut last = hop.clone();
+            last.steps.push(KStep::Index(len.saturating_sub(1)));
+            let leaf = number_ty(true, *int, want, LocalTy::Int);
+            return CoreReloc::Field(self.access(&last, leaf), FieldQuestion::Exists);
+        }
         let leaf = match &hop.then {
             KThen::Leaf => leaf_ty(hop, leaf, want),
             KThen::Deref => LocalTy::Ptr,
@@ -457,22 +500,24 @@ impl Program<'_, '_> {
 /// What the compiler takes the end of a path for.
 fn leaf_ty(hop: &KHop, leaf: &KLeaf, want: Want) -> LocalTy {
     const CHAR: IntTy = IntTy { bits: 8, signed: true };
+    let element = matches!(hop.steps.last(), Some(KStep::Index(_)));
     match leaf {
-        KLeaf::Int(int) => number_ty(hop, *int, want, LocalTy::Int),
+        KLeaf::Int(int) => number_ty(element, *int, want, LocalTy::Int),
         KLeaf::Bits { width, word } => LocalTy::Bits { width: *width, word: *word },
         KLeaf::Enum(name, int) => {
-            number_ty(hop, *int, want, |int| LocalTy::Enum(name.clone(), int))
+            number_ty(element, *int, want, |int| LocalTy::Enum(name.clone(), int))
         }
         KLeaf::Ptr(_) => LocalTy::Ptr,
         KLeaf::Chars(len) => LocalTy::Array(Box::new(LocalTy::Int(CHAR)), *len),
-        KLeaf::Ints(int, len) => LocalTy::Array(Box::new(LocalTy::Int(*int)), *len),
+        KLeaf::Ints(int, len) => {
+            LocalTy::Array(Box::new(number_ty(true, *int, want, LocalTy::Int)), *len)
+        }
         KLeaf::Struct(_) => LocalTy::Struct,
     }
 }
 
 /// What a number is taken for, and what is wanted of it where its own type may not have that.
-fn number_ty(hop: &KHop, int: IntTy, want: Want, ty: impl FnOnce(IntTy) -> LocalTy) -> LocalTy {
-    let element = matches!(hop.steps.last(), Some(KStep::Index(_)));
+fn number_ty(element: bool, int: IntTy, want: Want, ty: impl FnOnce(IntTy) -> LocalTy) -> LocalTy {
     let wider = want.int().bits > int.bits;
     // Where the target's sign is asked for, or none is needed, loads without it are those that loaders widen.
     let asked = matches!(want, Want::As(_)) && wider && !element || want == Want::Truth;

@@ -170,7 +170,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// What an alternative's value is wanted for in a field of that type.
-    fn wanted(&self, ty: &Ty) -> Want {
+    pub(super) fn wanted(&self, ty: &Ty) -> Want {
         match ty {
             Ty::Bool => Want::Truth,
             Ty::Int(_) | Ty::Enum(_) => Want::As(self.int_of(ty)),

@@ -305,7 +305,12 @@ impl Collector<'_> {
         };
         match (ty, pointee) {
             (Ty::Error, _) => true,
-            (Ty::Bool | Ty::Int(_) | Ty::Enum(_), None) => {
+            // The kernel passes a narrow number without its sign (v6.12 include/trace/bpf_probe.h: `__CAST_TO_U64`).
+            (Ty::Int(int), None) => match kernel {
+                KParamTy::Int(passed) => !passed.signed || int.bits <= passed.bits,
+                _ => matches!(kernel, KParamTy::Enum(_)),
+            },
+            (Ty::Bool | Ty::Enum(_), None) => {
                 matches!(kernel, KParamTy::Int(_) | KParamTy::Enum(_))
             }
             (Ty::Ptr(Pointee::Mirror(id)), Some(KParamTy::Struct(name))) => {

@@ -48,7 +48,7 @@ pub struct MirrorField {
 pub struct KExpr {
     /// What it is.
     pub kind: KExprKind,
-    /// How its value is to be understood: of an arithmetic expression its [`Ty::Int`]; of a path its leaf's type.
+    /// How its value takes part in arithmetic: of an arithmetic expression its [`Ty::Int`]; of a path its leaf's type, to which the value is not converted.
     pub ty: Ty,
     /// Where it is written.
     pub span: Span,
@@ -126,7 +126,8 @@ pub enum KThen {
     },
 }
 
-/// What the kernel keeps at the end of a path, as far as is known at compile time. It chooses the instructions that stock loaders patch.
+/// What the kernel keeps at the end of a path, as far as is known at compile time. It chooses the instructions that stock loaders patch, and says nothing about the value: that is what the
+/// target has there, by value, or there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KLeaf {
     /// An integer or bool.
@@ -144,7 +145,7 @@ pub enum KLeaf {
     Ptr(Option<SmolStr>),
     /// `len` bytes of text.
     Chars(u32),
-    /// An array of `len` integers.
+    /// An array of integers, of which the first `len` are wanted.
     Ints(IntTy, u32),
     /// An embedded struct: the path's value is its address.
     Struct(SmolStr),

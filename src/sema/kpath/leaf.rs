@@ -190,7 +190,7 @@ fn array_leaf(known: &KnownLeaf, elem: IntTy, len: u32) -> Option<KLeaf> {
         KnownLeaf::Unknown => Some(KLeaf::Ints(elem, len)),
         KnownLeaf::Ints(kernel, None) => Some(KLeaf::Ints(*kernel, len)),
         KnownLeaf::Ints(kernel, Some(kernel_len)) if len <= *kernel_len => {
-            Some(KLeaf::Ints(*kernel, *kernel_len))
+            Some(KLeaf::Ints(*kernel, len))
         }
         _ => None,
     }
