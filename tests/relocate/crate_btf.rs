@@ -38,27 +38,43 @@ fn members_as_the_crate_btf() {
             for id in ids {
                 let Ok(Type::Composite { name, members, .. }) = ours.get(id) else { continue };
                 let their = theirs.get_type_by_id(id.0).unwrap();
-                let (btf::btf::Type::Struct(their) | btf::btf::Type::Union(their)) = &their.base_type else {
+                let (btf::btf::Type::Struct(their) | btf::btf::Type::Union(their)) =
+                    &their.base_type
+                else {
                     panic!("{}: {name}", kernel.name)
                 };
                 assert_eq!(their.members.len(), members.len(), "{}: {name}", kernel.name);
                 for (their, our) in their.members.iter().zip(&members) {
                     let bits = their.bits.unwrap_or_default();
-                    let found = (their.name.as_deref().unwrap_or_default(), their.type_id, their.offset, bits);
+                    let found = (
+                        their.name.as_deref().unwrap_or_default(),
+                        their.type_id,
+                        their.offset,
+                        bits,
+                    );
                     let expected = (our.name, our.ty.0, our.bit_offset, u32::from(our.bit_width));
                     assert_eq!(found, expected, "{}: {name}", kernel.name);
                     members_compared += 1;
                     bitfields += usize::from(bits != 0);
                     let of = theirs.get_type_by_id(their.type_id).unwrap();
                     if let Some(size) = sizes(&ours, our.ty, of) {
-                        assert_eq!(Ok(size), ours.size(our.ty).map(|size| size * 8), "{}: {name}", kernel.name);
+                        assert_eq!(
+                            Ok(size),
+                            ours.size(our.ty).map(|size| size * 8),
+                            "{}: {name}",
+                            kernel.name
+                        );
                         sizes_compared += 1;
                     }
                 }
             }
         }
         assert!(members_compared > 1000, "{}: {members_compared}", kernel.name);
-        let _ = writeln!(table, "btf          {:50} {members_compared:8} {bitfields:9} {sizes_compared:7}", kernel.name);
+        let _ = writeln!(
+            table,
+            "btf          {:50} {members_compared:8} {bitfields:9} {sizes_compared:7}",
+            kernel.name
+        );
     }
     eprintln!("{:63}  members bitfields   sizes\n{table}", "");
 }

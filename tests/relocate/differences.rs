@@ -1,6 +1,5 @@
 //! libbpf's answers and ours, on many kernels: the same instruction for the same question, or a reason why not.
 
-
 use super::compare::{Comparison, Difference, Outcome, compare};
 use super::kernels::{self, Kernel};
 use super::subject::{self, Form, Question};
@@ -173,7 +172,9 @@ const REASONS: &[Reason] = &[
     ),
     (Some(Policy::Strict), "a load of another width or sign is converted", |case| {
         let load = matches!(case.one.question.form, Form::Load(_));
-        load && case.one.theirs == Outcome::Missing && case.ours_answered() && case.truth().is_some()
+        load && case.one.theirs == Outcome::Missing
+            && case.ours_answered()
+            && case.truth().is_some()
     }),
     (
         Some(Policy::Strict),
@@ -187,10 +188,16 @@ const REASONS: &[Reason] = &[
     (
         Some(Policy::Strict),
         "twins that disagree leave a question without an answer, and do exist (fault 4)",
-        |case| {
-            case.one.theirs == Outcome::Refused && case.one.said.contains("ambiguity")
-        },
+        |case| case.one.theirs == Outcome::Refused && case.one.said.contains("ambiguity"),
     ),
+    (Some(Policy::Strict), "what is wider than a register has no shifts (fault 6)", |case| {
+        let shift = case.kind(CoreKind::LshiftU64) || case.kind(CoreKind::RshiftU64);
+        let wrapped = |outcome: &Outcome| match outcome {
+            Outcome::Answered(insns) => insns.iter().any(|insn| !(0..64).contains(&insn.imm)),
+            Outcome::Missing | Outcome::Refused => false,
+        };
+        shift && wrapped(&case.one.theirs) && case.one.ours == Outcome::Missing
+    }),
     (
         Some(Policy::Strict),
         "an unsigned enumerator from 2^31 on is not taken for negative (fault 1)",
@@ -211,7 +218,11 @@ fn reason(policy: Policy, case: &Case<'_>) -> Option<&'static str> {
 }
 
 /// One of so many questions: an unoptimised build is slow and asks fewer.
-pub(crate) fn sampled(questions: Vec<Question>, optimised: usize, unoptimised: usize) -> Vec<Question> {
+pub(crate) fn sampled(
+    questions: Vec<Question>,
+    optimised: usize,
+    unoptimised: usize,
+) -> Vec<Question> {
     let step = if cfg!(debug_assertions) { unoptimised } else { optimised };
     questions.into_iter().step_by(step).collect()
 }
@@ -255,11 +266,18 @@ fn compare_all(what: &str, ask: fn(&Btf<'_>) -> Vec<Question>) {
                 let _ = writeln!(table, "    {count} {why}");
             }
             for one in differ.iter().take(3) {
-                let _ = writeln!(wrong, "{}, {policy:?}, one of {}: {one:?}", target.name, differ.len());
+                let _ = writeln!(
+                    wrong,
+                    "{}, {policy:?}, one of {}: {one:?}",
+                    target.name,
+                    differ.len()
+                );
             }
         }
     }
-    eprintln!("what         policy  kernel                                     answered  missing  refused explained  differ\n{table}");
+    eprintln!(
+        "what         policy  kernel                                     answered  missing  refused explained  differ\n{table}"
+    );
     assert!(wrong.is_empty(), "{wrong}");
 }
 

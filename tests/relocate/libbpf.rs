@@ -111,8 +111,9 @@ fn relocated(object: &[u8], target: &CStr) -> Written {
     options.object_name = c"subject".as_ptr();
     let mut written = Written { error: 0, programs: BTreeMap::new() };
     // SAFETY: object and options outlive the call; libbpf copies the path.
-    let handle =
-        unsafe { sys::bpf_object__open_mem(object.as_ptr().cast(), object.len() as u64, &raw const options) };
+    let handle = unsafe {
+        sys::bpf_object__open_mem(object.as_ptr().cast(), object.len() as u64, &raw const options)
+    };
     if handle.is_null() {
         written.error = -std::io::Error::last_os_error().raw_os_error().unwrap_or(1);
         return written;

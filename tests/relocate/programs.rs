@@ -53,7 +53,8 @@ fn theirs(folder: &Path) -> Vec<Subject> {
     }
     let headers = format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH);
     let mut subjects = Vec::new();
-    for source in files("benches/programs", ".bpf.c") {
+    let sources = [files("benches/programs", ".bpf.c"), files("tests/relocate", ".bpf.c")].concat();
+    for source in sources {
         for (form, flags) in CLANG_FORMS {
             let name = format!("{}.{form}", source.file_stem().unwrap().to_str().unwrap());
             let path = folder.join(format!("{name}.o"));
