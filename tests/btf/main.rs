@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "tests write files for other programs")]
-#![allow(clippy::borrow_as_ptr, reason = "libbpf is handed pointers")]
 
 #[path = "../relocate/libbpf.rs"]
 #[allow(dead_code, reason = "not everything that libbpf says is looked at")]

@@ -99,6 +99,7 @@ fn blessed(block: &[&str]) -> String {
             kind: *CoreKind::ALL.iter().find(|known| known.name() == *kind).unwrap(),
             value: value.parse::<i128>().unwrap() as u64,
             form: self::form(form, rest),
+            unit: None,
         }
     };
     let asks: Vec<Question> =

@@ -31,6 +31,7 @@ fn questions(ids: &std::collections::BTreeMap<String, ubpfc::btf::TypeId>) -> Ve
                         kind: *kind,
                         value: 0,
                         form,
+                        unit: None,
                     });
                 }
             }

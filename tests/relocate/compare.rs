@@ -75,6 +75,9 @@ impl Comparison {
 /// How many questions an object asks at most, unless more are about one type.
 const TOGETHER: usize = 4096;
 
+/// How many objects are relocated by one process.
+const IN_A_PROCESS: usize = 32;
+
 /// Asks both, ours by each of these policies. The questions about one type must stand together.
 pub(crate) fn compare<const N: usize>(
     local: &Kernel,
@@ -118,11 +121,11 @@ impl Asker<'_> {
         // Ours says first for which ones it would refuse the object: that spares many objects.
         let mut alone = self.refused(asked.clone());
         asked.retain(|number| !alone.contains(number));
-        let mut theirs = self.theirs(&asked);
+        let mut theirs = self.their(&asked);
         while let Some(record) = theirs.failed_record() {
             let number = *asked.iter().nth(record).unwrap();
             assert!(asked.remove(&number) && alone.insert(number), "refused twice");
-            theirs = self.theirs(&asked);
+            theirs = self.their(&asked);
         }
         assert!(!theirs.refused(), "{}", theirs.log);
         let mut comparisons = policies.map(|policy| {
@@ -138,27 +141,32 @@ impl Asker<'_> {
             }
             comparison
         });
-        for number in alone {
-            let question = &self.questions[number];
-            let before = asked.range(..number).rev().copied();
-            let mut asked: BTreeSet<usize> =
-                before.take_while(|n| self.questions[*n].root == question.root).collect();
-            asked.insert(number);
-            let record = asked.len() - 1;
-            let answer = self.theirs(&asked);
-            let theirs = match answer.failed_record() {
-                None if !answer.refused() => self.their_outcome(&answer, number),
-                failed => {
-                    assert_eq!(failed, Some(record), "{}", answer.log);
-                    Outcome::Refused
-                }
+        let alone: Vec<usize> = alone.into_iter().collect();
+        for numbers in alone.chunks(IN_A_PROCESS) {
+            let with_those_before = |number: &usize| {
+                let root = self.questions[*number].root;
+                let before = asked.range(..number).rev().copied();
+                let same = before.take_while(|n| self.questions[*n].root == root);
+                same.chain([*number]).collect()
             };
-            for (comparison, policy) in comparisons.iter_mut().zip(policies) {
-                let (ours, said) = match self.ours(&asked, policy) {
-                    Ok(plan) => our_outcome(&plan, record),
-                    Err(error) => (Outcome::Refused, error.to_string()),
+            let objects: Vec<BTreeSet<usize>> = numbers.iter().map(with_those_before).collect();
+            let answers = self.theirs(&objects);
+            for ((number, asked), answer) in numbers.iter().zip(&objects).zip(answers) {
+                let record = asked.len() - 1;
+                let theirs = if answer.refused() {
+                    assert_eq!(answer.failed_record(), Some(record), "{}", answer.log);
+                    Outcome::Refused
+                } else {
+                    self.their_outcome(&answer, *number)
                 };
-                comparison.count(question, &theirs, (ours, said + &answer.log));
+                for (comparison, policy) in comparisons.iter_mut().zip(policies) {
+                    let (ours, said) = match self.ours(asked, policy) {
+                        Ok(plan) => our_outcome(&plan, record),
+                        Err(error) => (Outcome::Refused, error.to_string()),
+                    };
+                    let said = said + "; libbpf: " + &answer.log;
+                    comparison.count(&self.questions[*number], &theirs, (ours, said));
+                }
             }
         }
         comparisons
@@ -168,10 +176,20 @@ impl Asker<'_> {
         subject::object(self.local, self.questions, |number| asked.contains(&number))
     }
 
-    fn theirs(&self, asked: &BTreeSet<usize>) -> Answer {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), self.object(asked)).unwrap();
-        libbpf::relocate(file.path(), self.file)
+    /// What libbpf makes of an object.
+    fn their(&self, asked: &BTreeSet<usize>) -> Answer {
+        self.theirs(std::slice::from_ref(asked)).remove(0)
+    }
+
+    fn theirs(&self, objects: &[BTreeSet<usize>]) -> Vec<Answer> {
+        let write = |asked| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), self.object(asked)).unwrap();
+            file
+        };
+        let files: Vec<_> = objects.iter().map(write).collect();
+        let paths: Vec<&Path> = files.iter().map(tempfile::NamedTempFile::path).collect();
+        libbpf::relocate_all(&paths, self.file)
     }
 
     fn ours(&self, asked: &BTreeSet<usize>, policy: Policy) -> Result<Plan, RelocateError> {

@@ -1,10 +1,11 @@
-//! libbpf as an oracle: what it makes of an object for a target's BTF.
+//! libbpf as an oracle: what it makes of objects for a target's BTF.
 //!
-//! In: an object and the BTF of a target, as files. Out: the code of each program as libbpf would hand it to the kernel, and what it said. libbpf runs in a process of its own, since it trusts its input more than
+//! In: objects and the BTF of a target, as files. Out: the code of each program as libbpf would hand it to the kernel, and what it said. libbpf runs in a process of its own, since it trusts its input more than
 //! a test can; that process is this test binary, told by its environment to run [`child`] alone. Nothing is loaded into the kernel but the object's BTF and maps, which go away with the process.
 
 #![expect(unsafe_code, reason = "libbpf is a C library")]
 #![expect(clippy::disallowed_methods, reason = "the child's orders are in its environment")]
+#![expect(clippy::print_stderr, reason = "the child's parent reads it")]
 
 use libbpf_sys as sys;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,10 @@ use ubpfc::isa::code::Insn;
 use ubpfc::isa::encode;
 use ubpfc::target::Endian;
 
-/// The child's orders: object, target, where the answer goes.
+/// The child's orders: the target, where the answers go, and the objects, each a line.
 const ORDERS: &str = "UBPFC_LIBBPF_ORDERS";
+/// What the child says between what libbpf says of one object and of the next.
+const NEXT: &str = "== the next object ==";
 
 /// What libbpf made of an object.
 #[derive(Debug)]
@@ -56,47 +59,72 @@ struct Written {
 
 /// Relocates an object for a target.
 pub(crate) fn relocate(object: &Path, target: &Path) -> Answer {
+    relocate_all(&[object], target).remove(0)
+}
+
+/// Relocates objects for a target, all in one process.
+pub(crate) fn relocate_all(objects: &[&Path], target: &Path) -> Vec<Answer> {
     let out = tempfile::NamedTempFile::new().unwrap();
-    let orders = [object, target, out.path()].map(|path| path.to_str().unwrap());
+    let places = [target, out.path()].into_iter().chain(objects.iter().copied());
+    let orders: Vec<&str> = places.map(|path| path.to_str().unwrap()).collect();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["libbpf::child", "--exact", "--ignored", "--nocapture"]);
     let output = child.env(ORDERS, orders.join("\n")).output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = String::from_utf8_lossy(&output.stderr);
     let written = std::fs::read(out.path()).unwrap();
-    let written: Written = serde_json::from_slice(&written)
+    let written: Vec<Written> = serde_json::from_slice(&written)
         .unwrap_or_else(|_| panic!("libbpf ended with {}: {log}", output.status));
+    assert_eq!(written.len(), objects.len());
     let slots = |slots: Vec<[u8; 8]>| {
         slots.into_iter().map(|slot| Insn::decode(slot, Endian::Little)).collect()
     };
-    let programs = written.programs.into_iter().map(|(name, code)| (name, slots(code))).collect();
-    Answer { programs, error: written.error, log }
+    let answer = |(Written { error, programs }, log): (Written, &str)| {
+        let programs = programs.into_iter().map(|(name, code)| (name, slots(code))).collect();
+        Answer { programs, error, log: log.to_owned() }
+    };
+    written.into_iter().zip(log.split(NEXT)).map(answer).collect()
 }
 
 #[test]
 #[ignore = "the other tests run it in a process of its own, with orders"]
 fn child() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
-    let [object, target, out] = orders.split('\n').collect::<Vec<_>>().try_into().unwrap();
-    let target = CString::new(target).unwrap();
-    let object = std::fs::read(object).unwrap();
+    let mut orders = orders.split('\n');
+    let mut path = || orders.next();
+    let (target, out) = (CString::new(path().unwrap()).unwrap(), path().unwrap());
+    let answers: Vec<Written> = std::iter::from_fn(path)
+        .map(|object| {
+            let answer = relocated(&std::fs::read(object).unwrap(), &target);
+            eprintln!("{NEXT}");
+            answer
+        })
+        .collect();
+    std::fs::write(out, serde_json::to_vec(&answers).unwrap()).unwrap();
+}
+
+/// What libbpf makes of an object. Code is in this machine's byte order, whatever that of the object is.
+fn relocated(object: &[u8], target: &CStr) -> Written {
     // SAFETY: a structure of numbers and pointers, of which all may be 0.
     let mut options: sys::bpf_object_open_opts = unsafe { std::mem::zeroed() };
     options.sz = size_of_val(&options) as u64;
     options.btf_custom_path = target.as_ptr();
     options.object_name = c"subject".as_ptr();
-    // SAFETY: object and options outlive the call; libbpf copies the path.
-    let handle =
-        unsafe { sys::bpf_object__open_mem(object.as_ptr().cast(), object.len() as u64, &options) };
     let mut written = Written { error: 0, programs: BTreeMap::new() };
+    // SAFETY: object and options outlive the call; libbpf copies the path.
+    let handle = unsafe {
+        sys::bpf_object__open_mem(object.as_ptr().cast(), object.len() as u64, &raw const options)
+    };
     if handle.is_null() {
         written.error = -std::io::Error::last_os_error().raw_os_error().unwrap_or(1);
-    } else {
-        // SAFETY: the handle is libbpf's own.
-        written.error = unsafe { sys::bpf_object__prepare(handle) };
-        // SAFETY: as above; the programs are the object's.
-        written.programs = unsafe { programs(handle) };
+        return written;
     }
-    std::fs::write(out, serde_json::to_vec(&written).unwrap()).unwrap();
+    // SAFETY: the handle is libbpf's own.
+    written.error = unsafe { sys::bpf_object__prepare(handle) };
+    // SAFETY: as above; the programs are the object's.
+    written.programs = unsafe { programs(handle) };
+    // SAFETY: as above; nothing of it is used any more.
+    unsafe { sys::bpf_object__close(handle) };
+    written
 }
 
 /// The code of each program.

@@ -40,6 +40,7 @@ impl<'t> Block<'t> {
                 kind: *kind,
                 value: value.parse::<i128>().unwrap() as u64,
                 form: self::form(form, rest),
+                unit: None,
             }
         };
         let questions: Vec<_> = self.lines_of("ask").map(question).collect();

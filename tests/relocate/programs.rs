@@ -18,6 +18,8 @@ use ubpfc::target::Endian;
 struct Subject {
     name: String,
     path: PathBuf,
+    /// Whether it is loaded where there are no types.
+    raw: bool,
 }
 
 /// How clang reads the kernel: with plain loads from BTF-typed tracepoints, or with helpers from raw ones.
@@ -39,7 +41,7 @@ fn ours(folder: &Path) -> Vec<Subject> {
         let name = script.file_stem().unwrap().to_str().unwrap().to_owned();
         let path = folder.join(format!("{name}.ub.o"));
         run(Command::new(env!("CARGO_BIN_EXE_ubpfc")).arg(&script).arg("-o").arg(&path));
-        Subject { name: format!("{name}.ub"), path }
+        Subject { name: format!("{name}.ub"), path, raw: false }
     };
     scripts.into_iter().map(compile).collect()
 }
@@ -51,14 +53,15 @@ fn theirs(folder: &Path) -> Vec<Subject> {
     }
     let headers = format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH);
     let mut subjects = Vec::new();
-    for source in files("benches/programs", ".bpf.c") {
+    let sources = [files("benches/programs", ".bpf.c"), files("tests/relocate", ".bpf.c")].concat();
+    for source in sources {
         for (form, flags) in CLANG_FORMS {
             let name = format!("{}.{form}", source.file_stem().unwrap().to_str().unwrap());
             let path = folder.join(format!("{name}.o"));
             let mut clang = Command::new("clang");
             clang.args(["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-c", &headers]).args(flags);
             run(clang.arg(&source).arg("-o").arg(&path));
-            subjects.push(Subject { name, path });
+            subjects.push(Subject { name, path, raw: form == "raw" });
         }
     }
     subjects
@@ -120,9 +123,9 @@ fn same_code(subjects: &[Subject]) {
     let mut wrong = String::new();
     for kernel in kernels::all().filter(|kernel| kernel.endian() == Endian::Little) {
         let (file, target) = (kernel.file(), kernel.target());
-        for subject in subjects {
+        let paths: Vec<&Path> = subjects.iter().map(|subject| &*subject.path).collect();
+        for (subject, theirs) in subjects.iter().zip(libbpf::relocate_all(&paths, file.path())) {
             let bytes = std::fs::read(&subject.path).unwrap();
-            let theirs = libbpf::relocate(&subject.path, file.path());
             let told = match relocated(&bytes, &target, Policy::Libbpf) {
                 Ok(_) if theirs.refused() => format!("libbpf refuses: {}", theirs.log),
                 Ok(ours) => differences(&ours, &theirs),
@@ -209,7 +212,7 @@ fn relocated_objects_load_where_there_are_no_types() {
     if require_all(&["root", "btf", "bpftool"]) {
         let folder = tempfile::tempdir().unwrap();
         let mut subjects = theirs(folder.path());
-        subjects.retain(|subject| subject.name.ends_with(".raw"));
+        subjects.retain(|subject| subject.raw);
         loads(&subjects, true);
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Question {
     pub(crate) value: u64,
     /// Where it stands.
     pub(crate) form: Form,
+    /// Of a bitfield: the bytes of its load unit, and its place in it as the two shifts.
+    pub(crate) unit: Option<[u32; 3]>,
 }
 
 impl Question {
@@ -53,7 +55,8 @@ impl Question {
         if self.form == Form::Wide { 2 } else { 1 }
     }
 
-    fn insns(&self) -> Vec<Insn> {
+    /// The instruction.
+    pub(crate) fn insns(&self) -> Vec<Insn> {
         let low = self.value as u32 as i32;
         let size = |bytes| match bytes {
             1 => B,
@@ -239,7 +242,7 @@ pub(crate) fn about_members(btf: &Btf<'_>, root: TypeId, depth: usize) -> Vec<Qu
     asker.composite(
         root,
         &mut questions,
-        Way { bits: 0, path: name.into(), access: "0".into() },
+        &Way { bits: 0, path: name.into(), access: "0".into() },
         depth,
     );
     questions
@@ -259,7 +262,7 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn composite(&self, id: TypeId, out: &mut Vec<Question>, way: Way, depth: usize) {
+    fn composite(&self, id: TypeId, out: &mut Vec<Question>, way: &Way, depth: usize) {
         let Ok(Type::Composite { members, .. }) = self.btf.get(id) else { return };
         for (number, member) in members.iter().enumerate() {
             let Ok(ty) = self.btf.strip(member.ty) else { continue };
@@ -278,7 +281,7 @@ impl Asker<'_> {
             }
             let deeper = depth.checked_sub(usize::from(!anonymous));
             if let Some(depth) = deeper {
-                self.composite(ty, out, inner.clone(), depth);
+                self.composite(ty, out, &inner, depth);
                 self.elements(ty, out, &inner, depth);
             }
         }
@@ -301,14 +304,14 @@ impl Asker<'_> {
                 out.push(of(CoreKind::ByteSize, size.into()));
                 out.push(of(CoreKind::FieldExists, 1));
                 self.loads(elem, size, inner.bits / 8, out, &inner);
-                self.composite(elem, out, inner, depth);
+                self.composite(elem, out, &inner, depth);
             }
         }
     }
 
     fn question(&self, way: &Way, kind: CoreKind, value: u64, form: Form) -> Question {
         let Way { path, access, .. } = way.clone();
-        Question { root: self.root, path, access, kind, value, form }
+        Question { root: self.root, path, access, kind, value, form, unit: None }
     }
 
     /// Every question about a member.
@@ -334,6 +337,7 @@ impl Asker<'_> {
             Ok(Type::Enum { signed, .. }) => signed,
             _ => false,
         };
+        let first = out.len();
         let lshift = match self.btf.endian {
             Endian::Little => 64_u32.wrapping_sub(bits + len - off * 8),
             Endian::Big => 8_u32.wrapping_sub(size).wrapping_mul(8).wrapping_add(bits - off * 8),
@@ -353,6 +357,9 @@ impl Asker<'_> {
             }
         }
         self.loads(ty, size, off, out, way);
+        for question in out[first..].iter_mut().filter(|_| width != 0) {
+            question.unit = Some([size, lshift, rshift]);
+        }
     }
 
     /// A load and a store of a number or pointer, where they can hold the offset.
@@ -378,7 +385,7 @@ pub(crate) fn about_enumerators(btf: &Btf<'_>, root: TypeId) -> Vec<Question> {
             [(CoreKind::EnumvalExists, 1, Form::Mov), (CoreKind::EnumvalValue, *value, Form::Wide)]
         {
             let (path, access) = (path.clone(), access.clone());
-            out.push(Question { root, path, access, kind, value, form });
+            out.push(Question { root, path, access, kind, value, form, unit: None });
         }
     }
     out
@@ -398,7 +405,7 @@ pub(crate) fn about_type(btf: &Btf<'_>, root: TypeId) -> Vec<Question> {
     }
     let question = |(kind, value, form)| {
         let (path, access) = (ty.name().to_owned(), "0".to_owned());
-        Question { root, path, access, kind, value, form }
+        Question { root, path, access, kind, value, form, unit: None }
     };
     kinds.into_iter().map(question).collect()
 }
