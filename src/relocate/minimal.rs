@@ -5,7 +5,6 @@
 //! way. Sizes and offsets stay, and so does the order of the types, which decides between several of one name. Ids are new.
 
 use super::candidates::{self, Candidate};
-use super::plan::root_kind;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError};
@@ -33,8 +32,7 @@ pub(super) fn minimal(
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
         let roots: Vec<(&Record<'_>, (u32, &str))> = searched
             .filter_map(|record| {
-                let ty = types.get(record.core.root).ok()?;
-                Some((record, (root_kind(&ty), essential(ty.name()))))
+                Some((record, candidates::key(&types, record.core.root).ok()?))
             })
             .filter(|(_, (_, name))| !name.is_empty())
             .collect();

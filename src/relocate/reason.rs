@@ -4,7 +4,7 @@ use super::compat::Pair;
 use super::field::Mismatch;
 use super::spec::{Path, Step};
 use super::value::{Field, Scalar};
-use crate::btf::{Btf, Member, Type, TypeId, essential};
+use crate::btf::{Btf, Member, Type, TypeId, essential, kind};
 use std::fmt::Write as _;
 
 /// How deep types are spelled and embedded structs searched.
@@ -20,7 +20,7 @@ pub fn spell(types: &Btf<'_>, id: TypeId) -> String {
 
 fn spell_within(types: &Btf<'_>, id: TypeId, depth: u32) -> String {
     let Some(below) = depth.checked_sub(1) else { return "…".into() };
-    let Ok(ty) = types.get(id) else { return "a broken type".into() };
+    let broken = || "a broken type".to_owned();
     let named = |keyword: &str, name: &str| {
         if name.is_empty() {
             format!("an anonymous {keyword}")
@@ -28,6 +28,17 @@ fn spell_within(types: &Btf<'_>, id: TypeId, depth: u32) -> String {
             format!("{keyword} {name}")
         }
     };
+    // Of structs and enums the name is enough.
+    let keyword = match types.kind(id) {
+        Ok(kind::STRUCT) => Some("struct"),
+        Ok(kind::UNION) => Some("union"),
+        Ok(kind::ENUM | kind::ENUM64) => Some("enum"),
+        _ => None,
+    };
+    if let Some(keyword) = keyword {
+        return types.name(id).map_or_else(|_| broken(), |name| named(keyword, name));
+    }
+    let Ok(ty) = types.get(id) else { return broken() };
     match ty {
         Type::Void => "void".into(),
         Type::Int { name, .. }
@@ -95,9 +106,8 @@ impl<'a> Look<'_, 'a> {
 
     fn collect(&mut self, id: TypeId, depth: u32, found: &mut Vec<Member<&'a str>>) {
         let Some(below) = depth.checked_sub(1).filter(|_| self.left > 0) else { return };
-        let ty = self.types.strip(id).and_then(|id| self.types.get(id));
-        let Ok(Type::Composite { members, .. }) = ty else { return };
-        for member in members {
+        let members = self.types.strip(id).and_then(|id| self.types.members(id));
+        for member in members.into_iter().flatten().flatten() {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
                 return;
@@ -158,8 +168,8 @@ fn bare(name: &str) -> &str {
 pub(super) fn near_types(types: &Btf<'_>, kind: u32, name: &str) -> Vec<String> {
     let close = |other: &str| other.len().abs_diff(name.len()) <= name.len() / 2 + 1;
     let names = types.ids().filter_map(|id| {
-        let ty = types.get(id).ok()?;
-        (super::plan::root_kind(&ty) == kind).then(|| essential(ty.name()))
+        let (of, name) = super::candidates::key(types, id).ok()?;
+        (of == kind).then_some(name)
     });
     // Only those that share their beginning or end can be many; the rest is cut by length.
     let first = bare(name).get(..1).unwrap_or_default();

@@ -6,7 +6,7 @@ use super::Policy;
 use super::compat::Shapes;
 use super::fail::Fail;
 use super::spec::{Path, Step};
-use crate::btf::{Btf, Type, encoding};
+use crate::btf::{Btf, Type, TypeId, encoding, kind};
 use crate::object::btf_ext::CoreKind;
 use crate::target::Endian;
 
@@ -70,14 +70,18 @@ impl Scalar {
         matches!(self, Scalar::Int(encoding) if encoding & encoding::BOOL != 0)
     }
 
-    fn of(ty: &Type<&str>) -> Scalar {
-        match ty {
-            Type::Int { encoding, .. } => Scalar::Int(*encoding),
-            Type::Enum { signed, .. } => Scalar::Enum { signed: *signed },
+    fn of(types: &Btf<'_>, id: TypeId) -> Result<Scalar, Fail> {
+        // The members of a struct are no matter.
+        if matches!(types.kind(id)?, kind::STRUCT | kind::UNION) {
+            return Ok(Scalar::Other);
+        }
+        Ok(match types.get(id)? {
+            Type::Int { encoding, .. } => Scalar::Int(encoding),
+            Type::Enum { signed, .. } => Scalar::Enum { signed },
             Type::Ptr(_) => Scalar::Ptr,
             Type::Float { .. } => Scalar::Float,
             _ => Scalar::Other,
-        }
+        })
     }
 }
 
@@ -90,7 +94,7 @@ impl Field {
             Some(Step::Index { elem, count, .. }) => {
                 let one = types.size(*elem)?;
                 let size = one.checked_mul(*count).ok_or_else(|| Fail::too_big("it is too big"))?;
-                let scalar = Scalar::of(&types.get(*elem)?);
+                let scalar = Scalar::of(types, *elem)?;
                 let offset = bit_offset / 8;
                 Ok(Field { bit_offset, offset, size, bits: None, scalar, load: one, element: true })
             }
@@ -99,13 +103,12 @@ impl Field {
                 let size = types.size(stripped)?;
                 let element = types.dimensions(stripped)?;
                 let load = element.map_or(Ok(size), |dims| types.size(dims.elem))?;
-                let scalar = Scalar::of(&types.get(stripped)?);
+                let scalar = Scalar::of(types, stripped)?;
                 let offset = bit_offset / 8;
                 Ok(Field { bit_offset, offset, size, bits: None, scalar, load, element: false })
             }
             Some(Step::Member { ty, width, .. }) => {
-                let ty = types.get(types.strip(*ty)?)?;
-                bitfield(&ty, bit_offset, *width)
+                bitfield(types, types.strip(*ty)?, bit_offset, *width)
             }
         }
     }
@@ -161,11 +164,14 @@ impl Field {
 }
 
 /// A bitfield in the smallest load unit that holds it, at a multiple of its size.
-fn bitfield(ty: &Type<&str>, bit_offset: u32, width: u8) -> Result<Field, Fail> {
-    let mut size = match ty {
-        Type::Int { bytes: size, .. } | Type::Enum { size, .. } if *size != 0 => *size,
-        _ => return Err(Fail::invalid("a bitfield is neither integer nor enum")),
+fn bitfield(types: &Btf<'_>, ty: TypeId, bit_offset: u32, width: u8) -> Result<Field, Fail> {
+    let mut size = match types.kind(ty)? {
+        kind::INT | kind::ENUM | kind::ENUM64 => types.size(ty)?,
+        _ => 0,
     };
+    if size == 0 {
+        return Err(Fail::invalid("a bitfield is neither integer nor enum"));
+    }
     let unit = |size: u32| (bit_offset / 8 / size).wrapping_mul(size);
     let end = u64::from(bit_offset) + u64::from(width);
     while end > (u64::from(unit(size)) + u64::from(size)) * 8 {
@@ -174,6 +180,6 @@ fn bitfield(ty: &Type<&str>, bit_offset: u32, width: u8) -> Result<Field, Fail> 
         }
         size *= 2;
     }
-    let (offset, scalar) = (unit(size), Scalar::of(ty));
+    let (offset, scalar) = (unit(size), Scalar::of(types, ty)?);
     Ok(Field { bit_offset, offset, size, bits: Some(width), scalar, load: 0, element: false })
 }
