@@ -35,6 +35,13 @@ impl Kernel {
         Kernel::open_in(&Places::default(), spec, modules)
     }
 
+    /// Opens what is in the bytes of a file, of the name `path`.
+    pub fn from_bytes(places: &Places, path: &Path, bytes: Vec<u8>) -> Result<Kernel, KernelError> {
+        let Opened { source, release } = Opener { places, path }.look(bytes.into(), &[])?;
+        let name = path.display().to_string();
+        Ok(Kernel { name, release, image: source, modules: Vec::new() })
+    }
+
     /// Opens a kernel of a system whose folders are there.
     pub fn open_in(
         places: &Places,
