@@ -71,6 +71,16 @@ pub struct Section<'a> {
     pub info: u32,
 }
 
+impl Section<'_> {
+    /// Whether it is code: what else is marked so is none.
+    pub fn is_code(&self) -> bool {
+        let tables = [".BTF", ".BTF.ext", UBPF_SECTION];
+        self.kind == section_type::PROGBITS
+            && self.flags & section_flags::EXECINSTR != 0
+            && !tables.contains(&self.name)
+    }
+}
+
 /// A symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
@@ -158,7 +168,7 @@ impl<'a> Object<'a> {
         let mut functions = Vec::new();
         for symbol in &self.symbols {
             let Some(section) = self.sections.get(symbol.section) else { continue };
-            if symbol.kind != symbol_type::FUNC || section.flags & section_flags::EXECINSTR == 0 {
+            if symbol.kind != symbol_type::FUNC || !section.is_code() {
                 continue;
             }
             let code = slice(section.data, symbol.offset, symbol.size, "a function")?;

@@ -5,8 +5,8 @@
 //! tells names, otherwise only through a known prototype. Nothing is guessed: where a kernel says nothing of an event, the event is taken only if every known prototype has the arguments in the same places.
 
 use super::bring::aside_object;
-use super::events::{self, Events, Passed, Seen, Shown};
 use super::candidates;
+use super::events::{self, Events, Passed, Seen, Shown};
 use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::{Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf};
 use serde::Serialize;
@@ -118,8 +118,7 @@ pub fn wanted(object: &Object<'_>, ubpf: &Ubpf) -> Result<Vec<(u32, String)>, Re
     {
         let records = ext.sections.values().flat_map(|section| &section.core);
         let roots: BTreeSet<_> = records.map(|record| record.root).collect();
-        let key =
-            |root| candidates::key(&types, root).map(|(kind, name)| (kind, name.to_owned()));
+        let key = |root| candidates::key(&types, root).map(|(kind, name)| (kind, name.to_owned()));
         let keys: Vec<_> = roots.into_iter().map(key).collect::<Result<_, _>>()?;
         names.extend(keys);
     }

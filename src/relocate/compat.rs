@@ -4,8 +4,8 @@
 //! signs count in neither: they are what relocation is about.
 
 use super::Policy;
-use super::fail::Fail;
 use super::candidates::root_kind;
+use super::fail::Fail;
 use crate::btf::{Btf, Type, TypeId, essential, kind};
 
 /// How many types a chain of pointers, arrays and results may have.
@@ -52,8 +52,9 @@ impl<'l, 't> Pair<'_, 'l, 't> {
                 (Type::Array { elem: local, .. }, Type::Array { elem: target, .. }) => {
                     (at_local, at_target) = (local, target);
                 }
-                (Type::Ptr(_), Type::Ptr(_))
-                | (Type::Float { .. }, Type::Float { .. }) => return Ok(true),
+                (Type::Ptr(_), Type::Ptr(_)) | (Type::Float { .. }, Type::Float { .. }) => {
+                    return Ok(true);
+                }
                 (local @ Type::Int { .. }, target @ Type::Int { .. }) => {
                     return Ok(self.ints(&local, &target));
                 }

@@ -31,9 +31,7 @@ pub(super) fn minimal(
         let Some(record::Records { types, list }) = record::records(object)? else { continue };
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
         let roots: Vec<(&Record<'_>, (u32, &str))> = searched
-            .filter_map(|record| {
-                Some((record, candidates::key(&types, record.core.root).ok()?))
-            })
+            .filter_map(|record| Some((record, candidates::key(&types, record.core.root).ok()?)))
             .filter(|(_, (_, name))| !name.is_empty())
             .collect();
         let found = candidates::find(roots.iter().map(|(_, key)| *key), target);

@@ -170,10 +170,7 @@ pub(super) fn uses_v4(object: &Object<'_>) -> bool {
             _ => false,
         }
     };
-    let code = object
-        .sections
-        .iter()
-        .filter(|section| section.flags & crate::object::elf::section_flags::EXECINSTR != 0);
+    let code = object.sections.iter().filter(|section| section.is_code());
     code.into_iter().any(|section| {
         let mut reader = Reader::new(object.endian, section.data);
         let mut wide = false;

@@ -104,7 +104,9 @@ const REASONS: &[Reason] = &[
     (
         None,
         "libbpf counts the bits of a bitfield in the byte order of its host",
-        |target, difference| target.endian() == Endian::Big && difference.question.kind == CoreKind::LshiftU64,
+        |target, difference| {
+            target.endian() == Endian::Big && difference.question.kind == CoreKind::LshiftU64
+        },
     ),
     (Some(Policy::Strict), "a load of another width or sign is converted", |_, difference| {
         let load = matches!(difference.question.form, Form::Load(_));
@@ -166,11 +168,18 @@ fn compare_all(what: &str, ask: fn(&Btf<'_>) -> Vec<Question>) {
                 let _ = writeln!(table, "    {count} {why}");
             }
             for one in differ.iter().take(3) {
-                let _ = writeln!(wrong, "{}, {policy:?}, one of {}: {one:#?}", target.name, differ.len());
+                let _ = writeln!(
+                    wrong,
+                    "{}, {policy:?}, one of {}: {one:#?}",
+                    target.name,
+                    differ.len()
+                );
             }
         }
     }
-    eprintln!("what         policy  kernel                                     answered  missing  refused explained  differ\n{table}");
+    eprintln!(
+        "what         policy  kernel                                     answered  missing  refused explained  differ\n{table}"
+    );
     assert!(wrong.is_empty(), "{wrong}");
 }
 
