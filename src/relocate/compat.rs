@@ -5,7 +5,7 @@
 
 use super::Policy;
 use super::candidates::root_kind;
-use super::fail::Fail;
+use super::fail::{Fail, Work};
 use crate::btf::{Btf, Type, TypeId, essential, kind};
 
 /// How many types a chain of pointers, arrays and results may have.
@@ -17,6 +17,8 @@ pub(super) struct Pair<'p, 'l, 't> {
     pub(super) local: &'p Btf<'l>,
     pub(super) target: &'p Btf<'t>,
     pub(super) policy: Policy,
+    /// How much may still be looked at.
+    pub(super) work: &'p Work,
 }
 
 impl<'l, 't> Pair<'_, 'l, 't> {
@@ -86,6 +88,8 @@ impl<'l, 't> Pair<'_, 'l, 't> {
         let below = levels.checked_sub(1).ok_or_else(too_deep)?;
         let (mut at_local, mut at_target) = (local, target);
         for _ in 0..MAX_HOPS {
+            // Prototypes that have each other as parameters branch at each level.
+            self.work.spend(1)?;
             match self.stripped(at_local, at_target)? {
                 (Type::Void, Type::Void)
                 | (Type::Enum { .. }, Type::Enum { .. })

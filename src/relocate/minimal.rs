@@ -5,6 +5,7 @@
 //! way. Sizes and offsets stay, and so does the order of the types, which decides between several of one name. Ids are new.
 
 use super::candidates::{self, Candidate};
+use super::fail::Work;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError};
@@ -79,13 +80,19 @@ struct Kept<'p, 't> {
     /// The image, then the modules.
     sections: Vec<&'p Btf<'t>>,
     types: BTreeMap<Key, Keep>,
+    /// How much may still be looked at.
+    work: Work,
 }
 
 impl<'p, 't> Kept<'p, 't> {
     fn new(target: &'p Target<'t>) -> Kept<'p, 't> {
         let image = std::iter::once(&*target.image);
         let modules = target.modules.iter().map(|(_, types)| types);
-        Kept { sections: image.chain(modules).collect(), types: BTreeMap::new() }
+        Kept {
+            sections: image.chain(modules).collect(),
+            types: BTreeMap::new(),
+            work: Work::default(),
+        }
     }
 
     /// Keeps what a record looks at in a candidate.
@@ -213,7 +220,11 @@ impl<'p, 't> Kept<'p, 't> {
     }
 
     fn get(&self, (section, id): Key) -> Result<Type<&'t str>, BtfError> {
-        self.sections.get(section).ok_or(BtfError::NoType(id.0))?.get(id)
+        let ty = self.sections.get(section).ok_or(BtfError::NoType(id.0))?.get(id)?;
+        let items = if let Type::Composite { members, .. } = &ty { members.len() } else { 0 };
+        // Records, candidates and members multiply.
+        self.work.spend(1 + items).map_err(|_| BtfError::TooDeep(id.0))?;
+        Ok(ty)
     }
 
     /// Types of the image have one key, whoever refers to them.

@@ -12,6 +12,11 @@ use crate::object::read::{Core, Line, Object, SectionExt};
 use crate::target::Endian;
 use std::collections::BTreeMap;
 
+/// The most records that are answered; large objects have thousands.
+const MAX_RECORDS: usize = 1 << 16;
+/// A line's text is told up to this length.
+const MAX_TEXT: usize = 256;
+
 /// The records of an object and the types that they are about.
 #[derive(Debug)]
 pub(super) struct Records<'o> {
@@ -75,6 +80,10 @@ pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, Re
         let Some((section, data)) = section else { continue };
         let spans = functions.get(&section).map_or(&[][..], Vec::as_slice);
         let lines = Lines::new(records);
+        if records.core.len() > MAX_RECORDS - list.len() {
+            let why = format!("the object has more than {MAX_RECORDS} records");
+            return Err(RelocateError::TooBig { place: place(name, 0), why });
+        }
         for (number, core) in records.core.iter().enumerate() {
             let offset = core.insn_off as usize;
             if !offset.is_multiple_of(SLOT) {
@@ -148,7 +157,8 @@ impl<'r, 'o> Lines<'r, 'o> {
         if (line.insn_off as usize) < start {
             return None;
         }
-        let (file, text) = (line.file.to_owned(), line.text.trim_end().to_owned());
+        let text = line.text.get(..line.text.floor_char_boundary(MAX_TEXT)).unwrap_or_default();
+        let (file, text) = (line.file.to_owned(), text.trim_end().to_owned());
         Some(Place { file, line: line.line, col: line.col, text })
     }
 }
