@@ -17,6 +17,8 @@ mod messages;
 mod relocate;
 mod text;
 
+pub use inspect::inspected;
+
 use clap::{Parser, Subcommand};
 
 /// Compiles tracing scripts over user-ized kernel structs into eBPF objects that run on any kernel.

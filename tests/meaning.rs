@@ -288,9 +288,9 @@ impl Case {
         let read = Object::parse(object).unwrap();
         let choice = relocate::choose(&read.ubpf().unwrap().unwrap(), target, self.direct).unwrap();
         let brought = relocate::bring_in(object, &choice).unwrap();
-        let read = Object::parse(&brought).unwrap();
+        let read = Object::parse(&brought.bytes).unwrap();
         let plan = relocate::plan(&read, target, Policy::Strict).unwrap();
-        let applied = relocate::apply(&brought, &read, &plan, Policy::Strict);
+        let applied = relocate::apply(&brought.bytes, &read, &plan, Policy::Strict);
         let bytes = applied.map_err(|error| error.to_string())?.bytes;
         self.run(&bytes, if self.direct { "tp_btf/ev" } else { "raw_tp/ev" })
     }

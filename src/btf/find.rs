@@ -1,7 +1,7 @@
 //! Names that are looked for among all names of a section, most of which are others.
 //!
 //! In: the wanted names, then strings as they stand in a section: each the start of what follows it. Out: which of the wanted names a string is, what follows `___` left out. What a string costs does not depend on how
-//! many names are wanted: most are told to be others by how they begin, the rest by a binary search.
+//! many names are wanted: most are told to be others by how they begin, the rest by one binary search.
 
 use super::essential;
 use super::read::MAX_STRING;
@@ -20,8 +20,6 @@ struct Name<'n> {
     bytes: &'n [u8],
     /// Its places among the wanted.
     indices: Vec<usize>,
-    /// The place among the sorted names of the longest one that it begins with.
-    within: Option<usize>,
 }
 
 impl<'n> Wanted<'n> {
@@ -43,15 +41,9 @@ impl<'n> Wanted<'n> {
                 same.indices.push(index);
                 continue;
             }
-            let mut within = names.len().checked_sub(1);
-            while let Some(before) = within.and_then(|at| names.get(at))
-                && !bytes.starts_with(before.bytes)
-            {
-                within = before.within;
-            }
             let (word, bit) = place(bytes, mask);
             beginnings[word] |= bit;
-            names.push(Name { bytes, indices: vec![index], within });
+            names.push(Name { bytes, indices: vec![index] });
         }
         Wanted { names, mask, beginnings }
     }
@@ -62,31 +54,16 @@ impl<'n> Wanted<'n> {
         self.beginnings[word] & bit != 0
     }
 
-    /// Tells the places of all that the string at the beginning of `string` is, which ends at its first NUL.
-    pub(super) fn named(&self, string: &[u8], mut is: impl FnMut(usize)) {
-        // Whichever names the string begins with: the last name that is not behind it begins with them too.
-        let behind = self.names.partition_point(|name| name.bytes <= string);
-        let mut at = behind.checked_sub(1);
-        while let Some(name) = at.and_then(|at| self.names.get(at)) {
-            if string.strip_prefix(name.bytes).is_some_and(|rest| ends(name.bytes, rest)) {
-                name.indices.iter().copied().for_each(&mut is);
-            }
-            at = name.within;
-        }
+    /// Tells the places of what the string at the beginning of `string` is, which ends at its first NUL: of its name without a flavor.
+    pub(super) fn named(&self, string: &[u8], is: impl FnMut(usize)) {
+        let longest = string.get(..MAX_STRING).unwrap_or(string);
+        let whole = memchr::memchr(0, longest).and_then(|len| string.get(..len));
+        let Some(whole) = whole.and_then(|whole| str::from_utf8(whole).ok()) else { return };
+        let name = essential(whole).as_bytes();
+        let found = self.names.binary_search_by(|wanted| wanted.bytes.cmp(name));
+        let found = found.ok().and_then(|at| self.names.get(at));
+        found.into_iter().flat_map(|name| &name.indices).copied().for_each(is);
     }
-}
-
-/// Whether a name ends where `rest` begins: the string ends there, or all that follows is a flavor.
-fn ends(name: &[u8], rest: &[u8]) -> bool {
-    if let [0, ..] = rest {
-        return std::str::from_utf8(name).is_ok_and(|name| essential(name) == name);
-    }
-    if !rest.starts_with(b"___") {
-        return false;
-    }
-    let Some(len) = memchr::memchr(0, rest.get(..MAX_STRING).unwrap_or(rest)) else { return false };
-    let whole = [name, rest.get(..len).unwrap_or_default()].concat();
-    std::str::from_utf8(&whole).is_ok_and(|whole| essential(whole).as_bytes() == name)
 }
 
 /// The word and bit for the beginning of a string.

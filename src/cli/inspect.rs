@@ -44,6 +44,11 @@ fn inspect(args: &Args) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What `inspect --disassemble` says of an object, as text.
+pub fn inspected(name: &str, object: &Object<'_>) -> anyhow::Result<String> {
+    Ok(human::text(&report::report(name.to_owned(), object, true)?))
+}
+
 /// The object in a file.
 pub(super) fn parse_object<'a>(name: &str, bytes: &'a [u8]) -> Result<Object<'a>, Stop> {
     Object::parse(bytes).map_err(|error| unreadable(name, &error))

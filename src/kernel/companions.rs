@@ -19,10 +19,10 @@ impl Beside {
     }
 }
 
-/// The first of these files that is there.
+/// The first of these files that is there. A file says which, so it must be one that can be mapped: what procfs and the like show would have to be read, without end perhaps.
 fn first(paths: impl IntoIterator<Item = PathBuf>) -> Option<Bytes> {
     let path = paths.into_iter().find(|path| path.is_file())?;
-    Some(Box::new(FileBytes::open(&path).ok()?))
+    Some(Box::new(FileBytes::map(&path)?))
 }
 
 impl Companions for Beside {

@@ -10,6 +10,7 @@
 
 mod abbrev;
 mod die;
+mod effort;
 mod elf;
 mod form;
 mod graph;

@@ -19,6 +19,8 @@ const COMPRESSED: u64 = 0x800;
 const BUILD_ID: u32 = 3;
 /// Sections that only files with DWARF have; the second is how they were once compressed.
 const DWARF: &[&str] = &[".debug_info", ".zdebug_info"];
+/// Longer names of sections are cut: very many could be the ends of one that is very long.
+const LONGEST: usize = 4096;
 /// `SHN_XINDEX`: the number is in the first section header.
 const ELSEWHERE: u16 = 0xffff;
 
@@ -99,7 +101,8 @@ impl<'a> Elf<'a> {
         // It ends with the last header that the file has, whatever the count is.
         for header in (0..count).map_while(header) {
             let name = names.get(header.name as usize..).unwrap_or_default();
-            let len = memchr::memchr(0, name).unwrap_or(0);
+            let name = name.get(..LONGEST).unwrap_or(name);
+            let len = memchr::memchr(0, name).unwrap_or(name.len());
             sections.push(Section {
                 name: &name[..len],
                 compressed: header.flags & COMPRESSED != 0,

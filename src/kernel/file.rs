@@ -7,7 +7,7 @@
 
 use super::KernelError;
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::ops::Deref;
 use std::path::Path;
@@ -37,14 +37,8 @@ impl FileBytes {
         if known.is_dir() {
             return Err(failed(ErrorKind::IsADirectory.into()));
         }
-        // Files of procfs and tracefs say that they are empty.
-        if known.is_file() && known.len() > 0 {
-            // SAFETY: The bytes are only read. Who shortens a file while it is mapped ends the process that reads it with a signal, but nobody rewrites a kernel's file in place: packages and
-            // builds put a new file in its stead, and the kernel's own files do not change.
-            // A private mapping: `/sys/kernel/btf/vmlinux` has no other (v6.18 kernel/bpf/sysfs_btf.c: btf_sysfs_vmlinux_mmap).
-            if let Ok(map) = unsafe { MmapOptions::new().map_copy_read_only(&file) } {
-                return Ok(FileBytes(Arc::new(Bytes::Mapped(map))));
-            }
+        if let Some(mapped) = FileBytes::mapped(&file, &known) {
+            return Ok(mapped);
         }
         let mut bytes = Vec::new();
         let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -52,6 +46,25 @@ impl FileBytes {
             return Err(failed(ErrorKind::FileTooLarge.into()));
         }
         Ok(bytes.into())
+    }
+
+    /// Maps the file; none if it cannot be mapped.
+    pub fn map(path: &Path) -> Option<FileBytes> {
+        let file = File::open(path).ok()?;
+        let known = file.metadata().ok()?;
+        FileBytes::mapped(&file, &known)
+    }
+
+    fn mapped(file: &File, known: &Metadata) -> Option<FileBytes> {
+        // Files of procfs and tracefs say that they are empty.
+        if !known.is_file() || known.len() == 0 {
+            return None;
+        }
+        // SAFETY: The bytes are only read. Who shortens a file while it is mapped ends the process that reads it with a signal, but nobody rewrites a kernel's file in place: packages and
+        // builds put a new file in its stead, and the kernel's own files do not change.
+        // A private mapping: `/sys/kernel/btf/vmlinux` has no other (v6.18 kernel/bpf/sysfs_btf.c: btf_sysfs_vmlinux_mmap).
+        let map = unsafe { MmapOptions::new().map_copy_read_only(file) };
+        Some(FileBytes(Arc::new(Bytes::Mapped(map.ok()?))))
     }
 
     /// Whether the bytes are the file's own, and not a copy.

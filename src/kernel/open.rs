@@ -10,7 +10,7 @@ use super::image::{Image, Payload};
 use super::places::module_name;
 use super::section::{self, LoadedModule, Part};
 use super::tracefs::{self, Tracefs};
-use super::unpack::Format;
+use super::unpack::{Format, Room};
 use super::{BtfSource, FileBytes, Kernel, KernelError, Places, Source, release};
 use crate::btf;
 use std::ops::Range;
@@ -35,6 +35,14 @@ impl Kernel {
         Kernel::open_in(&Places::default(), spec, modules)
     }
 
+    /// Opens what is in the bytes of a file, of the name `path`.
+    pub fn from_bytes(places: &Places, path: &Path, bytes: Vec<u8>) -> Result<Kernel, KernelError> {
+        let Opened { source, release } =
+            Opener::new(places, path, bytes.len()).look(bytes.into(), &[])?;
+        let name = path.display().to_string();
+        Ok(Kernel { name, release, image: source, modules: Vec::new() })
+    }
+
     /// Opens a kernel of a system whose folders are there.
     pub fn open_in(
         places: &Places,
@@ -45,13 +53,13 @@ impl Kernel {
             running(places)?
         } else {
             let name = spec.display().to_string();
-            let Opened { source, release } = Opener { places, path: spec }.open()?;
+            let Opened { source, release } = open(places, spec)?;
             Kernel { name, release, image: source, modules: Vec::new() }
         };
         for module in modules {
             if !kernel.modules.iter().any(|(name, _)| *name == module.to_string_lossy()) {
                 let path = module_file(places, &kernel, spec, module)?;
-                let Opened { source, .. } = Opener { places, path: &path }.open()?;
+                let Opened { source, .. } = open(places, &path)?;
                 kernel.modules.push((module_name(&path), source));
             }
         }
@@ -70,7 +78,7 @@ fn running(places: &Places) -> Result<Kernel, KernelError> {
     };
     let sysfs = places.sysfs_image();
     if sysfs.exists() {
-        let Opened { source, .. } = Opener { places, path: &sysfs }.open()?;
+        let Opened { source, .. } = open(places, &sysfs)?;
         let module = |path: PathBuf| {
             let name = module_name(&path);
             (name, Box::new(LoadedModule { path, read: OnceLock::new() }) as Box<dyn Source>)
@@ -84,7 +92,7 @@ fn running(places: &Places) -> Result<Kernel, KernelError> {
             tried.push(format!("{} (not there)", path.display()));
             continue;
         }
-        match (Opener { places, path: &path }).open() {
+        match open(places, &path) {
             Ok(Opened { source, .. }) => return Ok(kernel(source, Vec::new())),
             Err(error) => tried.push(error.to_string()),
         }
@@ -125,6 +133,8 @@ struct Opened {
 struct Opener<'p> {
     places: &'p Places,
     path: &'p Path,
+    /// How much may be unpacked.
+    room: Room,
 }
 
 /// What bytes are.
@@ -175,13 +185,21 @@ fn archived(bytes: &[u8]) -> Option<Range<usize>> {
     (end > BLOCK && end <= bytes.len()).then_some(BLOCK..end)
 }
 
-impl Opener<'_> {
-    fn open(&self) -> Result<Opened, KernelError> {
-        if let Some(folder) = self.path.is_dir().then(|| Tracefs::folder(self.path)) {
-            let source = folder.ok_or_else(|| self.none("a folder, and not one of tracefs"))?;
-            return Ok(Opened { source: Box::new(source), release: None });
-        }
-        self.look(FileBytes::open(self.path)?, &[])
+/// Opens a file, or a folder of tracefs.
+fn open(places: &Places, path: &Path) -> Result<Opened, KernelError> {
+    let opener = |bytes| Opener::new(places, path, bytes);
+    if let Some(folder) = path.is_dir().then(|| Tracefs::folder(path)) {
+        let source = folder.ok_or_else(|| opener(0).none("a folder, and not one of tracefs"))?;
+        return Ok(Opened { source: Box::new(source), release: None });
+    }
+    let file = FileBytes::open(path)?;
+    opener(file.len()).look(file, &[])
+}
+
+impl<'p> Opener<'p> {
+    /// For a file of so many bytes.
+    fn new(places: &'p Places, path: &'p Path, bytes: usize) -> Opener<'p> {
+        Opener { places, path, room: Room::for_bytes(bytes) }
     }
 
     fn none(&self, why: impl Into<String>) -> KernelError {
@@ -230,7 +248,7 @@ impl Opener<'_> {
         stream: &[u8],
         around: &[&str],
     ) -> Result<Vec<u8>, KernelError> {
-        format.unpack(stream).map_err(|why| {
+        format.unpack(stream, &self.room).map_err(|why| {
             let what = described(&[around, &[format.name]].concat());
             self.none(format!("{what}, which cannot be unpacked: {why}; unpack it first, or give the vmlinux of its debug package"))
         })
@@ -269,7 +287,9 @@ impl Opener<'_> {
     fn somewhere(&self, file: &[u8], around: &[&str]) -> Result<Opened, KernelError> {
         let mut last = None;
         for (at, format) in Format::places(file, TRIES) {
-            let Ok(inner) = format.unpack(file.get(at..).unwrap_or_default()) else { continue };
+            let Ok(inner) = format.unpack(file.get(at..).unwrap_or_default(), &self.room) else {
+                continue;
+            };
             let within = [around, &[format.name]].concat();
             let found = match Kind::of(&inner) {
                 Kind::Elf => self.elf(&inner.into(), &within),
@@ -343,7 +363,7 @@ impl Opener<'_> {
         let places =
             self.places.debug_files(self.path, build_id, link.as_ref().map(|link| link.name));
         for path in places.iter().filter(|path| path.is_file() && *path != self.path) {
-            let Ok(file) = FileBytes::open(path) else { continue };
+            let Some(file) = FileBytes::map(path) else { continue };
             let Some(other) = Elf::parse(&file) else { continue };
             let same = match (build_id, other.build_id()) {
                 (Some(id), Some(other)) => id == other,
@@ -353,7 +373,7 @@ impl Opener<'_> {
             };
             // What has neither BTF nor DWARF has no companion of its own.
             if same && (other.section(".BTF").is_some() || other.has_dwarf()) {
-                return Opener { places: self.places, path }.elf(&file, &[]);
+                return Opener::new(self.places, path, file.len()).elf(&file, &[]);
             }
         }
         let tried: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();

@@ -6,6 +6,7 @@
 use super::section::extent;
 use crate::btf::{Btf, BtfError, Type, TypeId, kind};
 use crate::bytes::{Reader, Writer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why a module does not go with an image.
@@ -20,7 +21,13 @@ pub(super) enum RebaseError {
     /// The image has several types of one name.
     #[error("the kernel has several types that could be its {0}")]
     Ambiguous(String),
+    /// There are too many to look at.
+    #[error("the kernel has more types of its types' names than can be looked at")]
+    TooMany,
 }
+
+/// How many types of the image are looked at. An excerpt has at most thousands of types, an image few of each name.
+const MAX_LOOKS: usize = 1 << 20;
 
 /// What the words of a type's record are, beside the name in the first: in the third, and in each element behind it.
 #[derive(Clone, Copy)]
@@ -93,11 +100,11 @@ pub(super) fn rebase(
             Other => word,
         };
         let (first, info, third) = (word()?, word()?, word()?);
-        let number = info >> 24 & 0x1f;
+        let number = info >> 24 & 0x7f;
         let (what, many, rest) = layout(number)
             .ok_or(BtfError::Invalid { what: "the kind of a type", value: number.into() })?;
         out.words(&[name(first), info, translate(what, third)]);
-        for _ in 0..if many { info & 0xffff } else { 1 } {
+        for _ in 0..if many { info & 0x00ff_ffff } else { 1 } {
             for what in rest {
                 out.u32(translate(*what, word()?));
             }
@@ -118,20 +125,22 @@ pub(super) fn rebase(
 /// For each id of the excerpt, that of the image's type.
 fn counterparts(excerpt: &Btf<'_>, base: &Btf<'_>) -> Result<Vec<TypeId>, RebaseError> {
     let types = excerpt.ids().map(|id| excerpt.get(id)).collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<&str> = types.iter().map(Type::name).collect();
-    let found = base.find(&names);
+    let names: Vec<&str> =
+        types.iter().map(Type::name).collect::<BTreeSet<_>>().into_iter().collect();
+    let found: BTreeMap<&str, Vec<TypeId>> = names.iter().copied().zip(base.find(&names)).collect();
     let mut ids = vec![TypeId(0)];
-    for (wanted, candidates) in types.iter().zip(found) {
-        let read = candidates.into_iter().filter_map(|id| Some((id, base.get(id).ok()?)));
-        let fitting: Vec<(TypeId, Type<&str>)> =
-            read.filter(|(_, ty)| ty.name() == wanted.name() && fits(wanted, ty)).collect();
+    let mut looks = MAX_LOOKS;
+    for wanted in &types {
+        let candidates = found.get(wanted.name()).map_or(&[][..], Vec::as_slice);
+        looks = looks.checked_sub(candidates.len()).ok_or(RebaseError::TooMany)?;
+        let read = candidates.iter().filter_map(|id| Some((*id, base.get(*id).ok()?)));
+        let mut fitting = read.filter(|(_, ty)| ty.name() == wanted.name() && fits(wanted, ty));
+        let (first, _) = fitting.next().ok_or_else(|| RebaseError::Missing(described(wanted)))?;
         // Several definitions do where only the name counts: behind a pointer.
-        let by_name = matches!(wanted, Type::Fwd { .. });
-        match &fitting[..] {
-            [] => return Err(RebaseError::Missing(described(wanted))),
-            [(first, _), rest @ ..] if by_name || rest.is_empty() => ids.push(*first),
-            _ => return Err(RebaseError::Ambiguous(described(wanted))),
+        if !matches!(wanted, Type::Fwd { .. }) && fitting.next().is_some() {
+            return Err(RebaseError::Ambiguous(described(wanted)));
         }
+        ids.push(first);
     }
     Ok(ids)
 }

@@ -9,6 +9,7 @@ use super::file::MAX_BYTES;
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 use liblzma::read::XzDecoder;
 use ruzstd::decoding::StreamingDecoder;
+use std::cell::Cell;
 use std::io::{Error, Read};
 
 /// vmlinux with DWARF packs about 6 to 1, BTF 5 to 1.
@@ -72,24 +73,41 @@ impl Format {
     }
 
     /// What is packed in a stream of this format, or why it cannot be had.
-    pub(super) fn unpack(&self, stream: &[u8]) -> Result<Vec<u8>, String> {
-        read(self.open.ok_or("this program cannot unpack that format")?, stream)
+    pub(super) fn unpack(&self, stream: &[u8], room: &Room) -> Result<Vec<u8>, String> {
+        let open = self.open.ok_or("this program cannot unpack that format")?;
+        let unpacked = read(open, stream, room.0.get());
+        // What was of no use has been unpacked, too.
+        let len = unpacked.as_ref().map_or(SMALL, |bytes| bytes.len() as u64);
+        room.0.set(room.0.get().saturating_sub(len));
+        unpacked
+    }
+}
+
+/// How much may be unpacked of a file, in all its streams and all that is in them.
+#[derive(Debug)]
+pub(super) struct Room(Cell<u64>);
+
+impl Room {
+    /// For a file of so many bytes.
+    pub(super) fn for_bytes(bytes: usize) -> Room {
+        let room = (bytes as u64).saturating_mul(BEST_RATIO).saturating_add(32 * SMALL);
+        Room(Cell::new(room.min(2 * MAX_BYTES)))
     }
 }
 
 /// What is packed in a zlib stream, as in sections of ELF files.
 pub(super) fn zlib(stream: &[u8]) -> Result<Vec<u8>, String> {
-    read(|stream| Ok(Box::new(ZlibDecoder::new(stream))), stream)
+    read(|stream| Ok(Box::new(ZlibDecoder::new(stream))), stream, MAX_BYTES)
 }
 
 /// What is packed in a zstd stream.
 pub(super) fn zstd(stream: &[u8]) -> Result<Vec<u8>, String> {
-    read(zstd_frame, stream)
+    read(zstd_frame, stream, MAX_BYTES)
 }
 
-fn read(open: Opener, stream: &[u8]) -> Result<Vec<u8>, String> {
+fn read(open: Opener, stream: &[u8], most: u64) -> Result<Vec<u8>, String> {
     let limit = (stream.len() as u64).saturating_mul(BEST_RATIO).saturating_add(SMALL);
-    let limit = limit.min(MAX_BYTES);
+    let limit = limit.min(MAX_BYTES).min(most);
     let mut unpacked = Vec::new();
     let read = open(stream).and_then(|stream| stream.take(limit + 1).read_to_end(&mut unpacked));
     match read {
@@ -148,13 +166,15 @@ fn zstd_frame(stream: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
 
 fn lz4_blocks(stream: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
     let rest = stream.get(4..).unwrap_or_default();
-    Ok(Box::new(Lz4Blocks { rest, block: Vec::new(), at: 0 }))
+    Ok(Box::new(Lz4Blocks { rest, block: Vec::new(), len: 0, at: 0 }))
 }
 
 /// A stream in the older format of lz4: blocks, each behind its length. It ends where no block is: at the end, or at a kernel image's length.
 struct Lz4Blocks<'a> {
     rest: &'a [u8],
+    /// Room for a block: made once, since there may be very many small ones.
     block: Vec<u8>,
+    len: usize,
     at: usize,
 }
 
@@ -167,24 +187,23 @@ impl Lz4Blocks<'_> {
             rest.split_at_checked(len).filter(|_| len > 0)
         });
         let Some((packed, rest)) = block else {
-            self.block.clear();
+            self.len = 0;
             return Ok(());
         };
         self.rest = rest;
         self.block.resize(LZ4_BLOCK, 0);
-        let len =
+        self.len =
             lz4_flex::block::decompress_into(packed, &mut self.block).map_err(Error::other)?;
-        self.block.truncate(len);
         Ok(())
     }
 }
 
 impl Read for Lz4Blocks<'_> {
     fn read(&mut self, to: &mut [u8]) -> Result<usize, Error> {
-        if self.at == self.block.len() {
+        if self.at == self.len {
             self.advance()?;
         }
-        let len = self.block.get(self.at..).unwrap_or_default().read(to)?;
+        let len = self.block.get(self.at..self.len).unwrap_or_default().read(to)?;
         self.at += len;
         Ok(len)
     }

@@ -54,6 +54,11 @@ pub enum ReadError {
     Json(#[from] serde_json::Error),
 }
 
+/// The longest name of a section or symbol.
+const MAX_NAME: usize = 1024;
+/// How often the functions of an object may have its bytes, by several names.
+const MAX_NAMES: usize = 4;
+
 /// A section.
 #[derive(Clone, Copy, Debug)]
 pub struct Section<'a> {
@@ -69,6 +74,16 @@ pub struct Section<'a> {
     pub link: u32,
     /// Of relocations: the section that they are for.
     pub info: u32,
+}
+
+impl Section<'_> {
+    /// Whether it is code: what else is marked so is none.
+    pub fn is_code(&self) -> bool {
+        let tables = [".BTF", ".BTF.ext", UBPF_SECTION];
+        self.kind == section_type::PROGBITS
+            && self.flags & section_flags::EXECINSTR != 0
+            && !tables.contains(&self.name)
+    }
 }
 
 /// A symbol.
@@ -156,12 +171,17 @@ impl<'a> Object<'a> {
     /// Every function that a symbol names, in the order of the symbols. A symbol that lies outside of its section is an error.
     pub fn functions(&self) -> Result<Vec<Function<'a>>, ReadError> {
         let mut functions = Vec::new();
+        let code = self.sections.iter().filter(|section| section.is_code());
+        let mut left = code.fold(0, |all, section| all + section.data.len()) * MAX_NAMES;
         for symbol in &self.symbols {
             let Some(section) = self.sections.get(symbol.section) else { continue };
-            if symbol.kind != symbol_type::FUNC || section.flags & section_flags::EXECINSTR == 0 {
+            if symbol.kind != symbol_type::FUNC || !section.is_code() {
                 continue;
             }
             let code = slice(section.data, symbol.offset, symbol.size, "a function")?;
+            let what = "the size of a function that overlaps others";
+            let left_over = left.checked_sub(code.len());
+            left = left_over.ok_or(ReadError::Invalid { what, value: symbol.size })?;
             let (section, endian) = (section.name, self.endian);
             functions.push(Function { symbol: *symbol, section, code, endian });
         }
@@ -279,6 +299,19 @@ fn file_header(bytes: &[u8], endian: Endian) -> Result<(u64, u16, u16), ReadErro
     Ok((table, count, names))
 }
 
+/// A name, none of which is very long: very many could be the ends of one.
+fn name<'a>(
+    names: &StringTable<'a>,
+    offset: u32,
+    what: &'static str,
+) -> Result<&'a str, ReadError> {
+    let name = names.get(offset).ok_or(ReadError::NotString(what))?;
+    if name.len() > MAX_NAME {
+        return Err(ReadError::Invalid { what, value: name.len() as u64 });
+    }
+    Ok(name)
+}
+
 fn sections(bytes: &[u8], endian: Endian) -> Result<Vec<Section<'_>>, ReadError> {
     let (table, count, names) = file_header(bytes, endian)?;
     let table = slice(bytes, table, u64::from(count) * 64, "the table of sections")?;
@@ -288,8 +321,8 @@ fn sections(bytes: &[u8], endian: Endian) -> Result<Vec<Section<'_>>, ReadError>
     let names = names.ok_or(ReadError::Truncated("the table of section names"))?;
     let names = slice(bytes, names.offset, names.size, "the table of section names")?;
     let names = StringTable::new(names);
-    let section = |header: &Header| {
-        let name = names.get(header.name).ok_or(ReadError::NotString("a section's name"))?;
+    let section = |header: &Header| -> Result<Section<'_>, ReadError> {
+        let name = name(&names, header.name, "a section's name")?;
         let data = match header.kind {
             section_type::NULL | section_type::NOBITS => &[],
             _ => slice(bytes, header.offset, header.size, "a section")?,
@@ -297,7 +330,14 @@ fn sections(bytes: &[u8], endian: Endian) -> Result<Vec<Section<'_>>, ReadError>
         let Header { kind, flags, link, info, .. } = *header;
         Ok(Section { name, kind, flags, data, link, info })
     };
-    headers.iter().map(section).collect()
+    let sections: Vec<Section<'_>> = headers.iter().map(section).collect::<Result<_, _>>()?;
+    // Sections that shared their bytes could be more together than there is memory.
+    let total = sections.iter().fold(0, |total, section| total + section.data.len());
+    if total > bytes.len() {
+        let what = "the size of all sections together";
+        return Err(ReadError::Invalid { what, value: total as u64 });
+    }
+    Ok(sections)
 }
 
 fn symbols<'a>(sections: &[Section<'a>], endian: Endian) -> Result<Vec<Symbol<'a>>, ReadError> {
@@ -315,7 +355,7 @@ fn symbols<'a>(sections: &[Section<'a>], endian: Endian) -> Result<Vec<Symbol<'a
             Some((name, info, section, offset, size))
         };
         let (name, info, section, offset, size) = read().ok_or(ReadError::Truncated("a symbol"))?;
-        let name = names.get(name).ok_or(ReadError::NotString("a symbol's name"))?;
+        let name = self::name(&names, name, "a symbol's name")?;
         let (kind, global) = (info & 15, info >> 4 != 0);
         symbols.push(Symbol { name, kind, global, section: section.into(), offset, size });
     }

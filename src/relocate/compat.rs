@@ -5,11 +5,14 @@
 
 use super::Policy;
 use super::candidates::root_kind;
-use super::fail::Fail;
+use super::fail::{Fail, Work};
 use crate::btf::{Btf, Type, TypeId, essential, kind};
 
 /// How many types a chain of pointers, arrays and results may have.
 const MAX_HOPS: u32 = 32;
+
+/// How many pairs of types are compared: prototypes that take each other twice branch at each level.
+const MAX_PAIRS: u32 = 1 << 16;
 
 /// A local type and a target's.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Pair<'p, 'l, 't> {
     pub(super) local: &'p Btf<'l>,
     pub(super) target: &'p Btf<'t>,
     pub(super) policy: Policy,
+    /// How much may still be looked at.
+    pub(super) work: &'p Work,
 }
 
 impl<'l, 't> Pair<'_, 'l, 't> {
@@ -78,14 +83,22 @@ impl<'l, 't> Pair<'_, 'l, 't> {
     /// Whether a type as a whole may stand for the local one.
     pub(super) fn types(&self, local: TypeId, target: TypeId) -> Result<bool, Fail> {
         let kinds = (root_kind(self.local, local)?, root_kind(self.target, target)?);
-        Ok(kinds.0 == kinds.1 && self.types_within(local, target, MAX_HOPS)?)
+        Ok(kinds.0 == kinds.1 && self.types_within(local, target, MAX_HOPS, &mut { MAX_PAIRS })?)
     }
 
-    fn types_within(&self, local: TypeId, target: TypeId, levels: u32) -> Result<bool, Fail> {
+    fn types_within(
+        &self,
+        local: TypeId,
+        target: TypeId,
+        levels: u32,
+        left: &mut u32,
+    ) -> Result<bool, Fail> {
         let too_deep = || Fail::invalid("its type is nested too deeply");
         let below = levels.checked_sub(1).ok_or_else(too_deep)?;
         let (mut at_local, mut at_target) = (local, target);
         for _ in 0..MAX_HOPS {
+            *left = left.checked_sub(1).ok_or_else(too_deep)?;
+            self.work.spend(1)?;
             match self.stripped(at_local, at_target)? {
                 (Type::Void, Type::Void)
                 | (Type::Enum { .. }, Type::Enum { .. })
@@ -111,7 +124,7 @@ impl<'l, 't> Pair<'_, 'l, 't> {
                         return Ok(false);
                     }
                     for ((_, local), (_, target)) in params.iter().zip(&target_params) {
-                        if !self.types_within(*local, *target, below)? {
+                        if !self.types_within(*local, *target, below, left)? {
                             return Ok(false);
                         }
                     }

@@ -7,7 +7,7 @@ use super::apply::ApplyError;
 use crate::isa::code::Insn;
 use crate::isa::encode::{self, SLOT};
 use crate::isa::opcode as op;
-use crate::object::elf::{section_flags, section_type};
+use crate::object::elf::section_type;
 use crate::object::read::{Object, Relocation, Symbol};
 use crate::target::Endian;
 use rustc_hash::FxHashMap;
@@ -139,7 +139,7 @@ impl Code {
     pub fn read(object: &Object<'_>) -> Result<Code, ApplyError> {
         let mut code = Code::default();
         for (index, section) in object.sections.iter().enumerate() {
-            if section.flags & section_flags::EXECINSTR != 0 && !section.data.is_empty() {
+            if section.is_code() && !section.data.is_empty() {
                 let section = Section { name: section.name.to_owned(), ..Section::default() };
                 code.sections.insert(index, section);
             }

@@ -8,9 +8,13 @@ use crate::btf::{Btf, Type, TypeId, kind};
 use crate::kernel::Target;
 use crate::object::ubpf::KernelType;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// An event that every kernel with tracepoints and threads has: where it has no handler's type, no other event needs to have one.
 const WITNESS: &str = "sched_switch";
+
+/// Longer names are near to none.
+const MAX_COMPARED: usize = 128;
 
 /// How many pointers are followed.
 const MAX_POINTERS: usize = 8;
@@ -76,7 +80,8 @@ pub(super) struct Passed {
 impl<'t, 'a> Events<'t, 'a> {
     /// Looks for all that the target says of these events.
     pub(super) fn new<'e>(target: &'t Target<'a>, events: impl Iterator<Item = &'e str>) -> Self {
-        let names: Vec<String> = wanted(events).into_iter().map(|(_, name)| name).collect();
+        let names: BTreeSet<String> = wanted(events).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = names.into_iter().collect();
         let keys: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut found: FxHashMap<String, Vec<_>> = FxHashMap::default();
         for btf in all(target) {
@@ -147,8 +152,13 @@ impl<'t, 'a> Events<'t, 'a> {
             for id in btf.ids() {
                 let Ok(Type::Typedef { name, .. }) = btf.get(id) else { continue };
                 let Some(name) = name.strip_prefix("btf_trace_") else { continue };
+                // Comparing takes the product of both lengths.
+                let most = event.len().max(6) / 3;
+                if event.len() > MAX_COMPARED || event.len().abs_diff(name.len()) > most {
+                    continue;
+                }
                 let distance = strsim::damerau_levenshtein(event, name);
-                if distance <= event.len().max(6) / 3 {
+                if distance <= most {
                     near.push((distance, name.to_owned()));
                 }
             }

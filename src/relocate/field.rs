@@ -101,6 +101,7 @@ impl Search<'_, '_, '_> {
         while let Some(member) = members.next() {
             let member = member?;
             self.work += 1;
+            self.pair.work.spend(1)?;
             if self.raw >= MAX_STEPS || self.work > MAX_WORK {
                 return Err(Fail::too_big(format!(
                     "anonymous structs on its way are more than {MAX_STEPS} levels deep"

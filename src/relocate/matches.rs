@@ -6,6 +6,7 @@ use super::Policy;
 use super::compat::Pair;
 use super::fail::Fail;
 use crate::btf::{Member, Type, TypeId, encoding, essential};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many types a chain of pointers, arrays and results may have, and how deep structs may be nested.
 const MAX_HOPS: u32 = 32;
@@ -38,6 +39,7 @@ impl Comparison<'_, '_, '_> {
         let (mut at_local, mut at_target, mut behind) = (local, target, behind_pointer);
         for _ in 0..MAX_HOPS {
             self.work += 1;
+            self.pair.work.spend(1)?;
             if self.work > MAX_WORK {
                 return Err(too_deep());
             }
@@ -58,12 +60,13 @@ impl Comparison<'_, '_, '_> {
                     Type::Enum { size, values, .. },
                     Type::Enum { size: target_size, values: target_values, .. },
                 ) => {
-                    let has = |name: &str| {
-                        target_values.iter().any(|(other, _)| essential(other) == essential(name))
-                    };
-                    return Ok(size == target_size
-                        && values.len() <= target_values.len()
-                        && values.iter().all(|(name, _)| has(name)));
+                    if size != target_size || values.len() > target_values.len() {
+                        return Ok(false);
+                    }
+                    self.pair.work.spend(target_values.len())?;
+                    let names: BTreeSet<&str> =
+                        target_values.iter().map(|(name, _)| essential(name)).collect();
+                    return Ok(values.iter().all(|(name, _)| names.contains(essential(name))));
                 }
                 (Type::Fwd { union, .. }, Type::Fwd { union: target_union, .. }) => {
                     return Ok(union == target_union);
@@ -127,12 +130,15 @@ impl Comparison<'_, '_, '_> {
         if members.len() > target_members.len() {
             return Ok(false);
         }
+        self.pair.work.spend(target_members.len())?;
+        let mut named: BTreeMap<&str, Vec<TypeId>> = BTreeMap::new();
+        for target in target_members {
+            named.entry(essential(target.name)).or_default().push(target.ty);
+        }
         for member in members {
             let mut found = false;
-            for target in target_members {
-                if essential(member.name) == essential(target.name)
-                    && self.types(member.ty, target.ty, false, levels - 1)?
-                {
+            for target in named.get(essential(member.name)).into_iter().flatten() {
+                if self.types(member.ty, *target, false, levels - 1)? {
                     found = true;
                     break;
                 }

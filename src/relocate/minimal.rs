@@ -7,6 +7,7 @@
 use super::bring::aside_object;
 use super::candidates::{self, Candidate};
 use super::events::{Events, HIDDEN};
+use super::fail::Work;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError, lacks};
@@ -82,13 +83,16 @@ struct Kept<'p, 't> {
     types: BTreeMap<Key, Keep>,
     /// Whether the kernel does not show its types, and something depends on that.
     hidden: bool,
+    /// How much may still be looked at.
+    work: Work,
 }
 
 impl<'p, 't> Kept<'p, 't> {
     fn new(target: &'p Target<'t>) -> Kept<'p, 't> {
         let image = std::iter::once(&*target.image);
         let modules = target.modules.iter().map(|(_, types)| types);
-        Kept { sections: image.chain(modules).collect(), types: BTreeMap::new(), hidden: false }
+        let (types, work) = (BTreeMap::new(), Work::default());
+        Kept { sections: image.chain(modules).collect(), types, hidden: false, work }
     }
 
     /// Keeps what records look at.
@@ -262,7 +266,11 @@ impl<'p, 't> Kept<'p, 't> {
     }
 
     fn get(&self, (section, id): Key) -> Result<Type<&'t str>, BtfError> {
-        self.sections.get(section).ok_or(BtfError::NoType(id.0))?.get(id)
+        let ty = self.sections.get(section).ok_or(BtfError::NoType(id.0))?.get(id)?;
+        let items = if let Type::Composite { members, .. } = &ty { members.len() } else { 0 };
+        // Records, candidates and members multiply.
+        self.work.spend(1 + items).map_err(|_| BtfError::TooDeep(id.0))?;
+        Ok(ty)
     }
 
     /// Types of the image have one key, whoever refers to them.

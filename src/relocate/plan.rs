@@ -3,7 +3,7 @@
 use super::candidates::{self, Candidate};
 use super::compat::Pair;
 use super::convert::Loads;
-use super::fail::Fail;
+use super::fail::{Fail, Work};
 use super::field::{self, Mismatch};
 use super::patch::{self, Answers, Patched, Refused};
 use super::record::{self, Record, Records};
@@ -48,9 +48,9 @@ pub(super) fn plan(
         return Err(RelocateError::ByteOrder { object, target });
     }
     let loads = Loads { endian, v4: record::uses_v4(object) };
-    let mut planner = Planner::new(&types, &list, target, policy, loads);
+    let mut planner = Planner::new(&types, &list, target, policy, loads)?;
     if policy == Policy::Strict {
-        planner.narrow(&list);
+        planner.narrow(&list)?;
     }
     let fixups = list.iter().map(|record| planner.fixup(record)).collect::<Result<_, _>>()?;
     Ok(Plan { fixups, target: None })
@@ -63,6 +63,9 @@ fn order(endian: Endian) -> &'static str {
     }
 }
 
+/// What a candidate of a root weighs beside what is looked at in it.
+const CANDIDATE: usize = 32;
+
 /// What is known while records are answered.
 struct Planner<'p, 'o, 't> {
     types: &'p Btf<'o>,
@@ -72,6 +75,8 @@ struct Planner<'p, 'o, 't> {
     candidates: BTreeMap<TypeId, Vec<Candidate<'p, 't>>>,
     /// Instructions as the records before left them.
     patched: BTreeMap<(usize, usize), (Insn, Option<Insn>)>,
+    /// How much may still be looked at.
+    work: Work,
 }
 
 /// What a candidate has.
@@ -99,24 +104,30 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
         target: &'p Target<'t>,
         policy: Policy,
         loads: Loads,
-    ) -> Planner<'p, 'o, 't> {
+    ) -> Result<Planner<'p, 'o, 't>, RelocateError> {
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
-        let roots: BTreeMap<TypeId, (u32, &str)> = searched
+        let roots: BTreeMap<TypeId, (&Record<'o>, (u32, &str))> = searched
             .filter_map(|record| {
                 let root = record.core.root;
-                Some((root, candidates::key(types, root).ok()?))
+                Some((root, (record, candidates::key(types, root).ok()?)))
             })
-            .filter(|(_, (_, name))| !name.is_empty())
+            .filter(|(_, (_, (_, name)))| !name.is_empty())
             .collect();
-        let found = candidates::find(roots.values().copied(), target);
-        let of = |key| found.get(key).cloned().unwrap_or_default();
-        let candidates = roots.iter().map(|(root, key)| (*root, of(key))).collect();
-        Planner { types, policy, loads, candidates, patched: BTreeMap::new() }
+        let found = candidates::find(roots.values().map(|(_, key)| *key), target);
+        let work = Work::default();
+        let mut candidates = BTreeMap::new();
+        for (root, (record, key)) in roots {
+            let of = found.get(&key).cloned().unwrap_or_default();
+            // Each takes room, too.
+            work.spend(of.len() * CANDIDATE).map_err(|fail| fail.at(record))?;
+            candidates.insert(root, of);
+        }
+        Ok(Planner { types, policy, loads, candidates, patched: BTreeMap::new(), work })
     }
 
     /// Leaves of each root's candidates those that have whatever any of them has, if there are such: records that only some of several types of one name can answer say
     /// which of them is meant, in whatever order they stand.
-    fn narrow(&mut self, list: &[Record<'o>]) {
+    fn narrow(&mut self, list: &[Record<'o>]) -> Result<(), RelocateError> {
         let mut left: BTreeMap<TypeId, Vec<Candidate<'_, '_>>> = BTreeMap::new();
         for record in list {
             let root = record.core.root;
@@ -131,9 +142,11 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             if all.iter().any(has) {
                 left.entry(root).or_insert_with(|| all.to_vec()).retain(has);
             }
+            self.work.check().map_err(|fail| fail.at(record))?;
         }
         left.retain(|_, candidates| !candidates.is_empty());
         self.candidates.extend(left);
+        Ok(())
     }
 
     /// What a record asks, and its answer on the local types.
@@ -184,7 +197,8 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
     ) -> Result<Result<Match<'p, 't>, Mismatch>, Fail> {
         let (kind, root) = (record.core.kind, record.core.root);
         let Candidate { types, id, .. } = candidate;
-        let pair = Pair { local: self.types, target: types, policy: self.policy };
+        let pair = Pair { local: self.types, target: types, policy: self.policy, work: &self.work };
+        self.work.spend(1)?;
         let whole = |value| Match { candidate, path: None, field: None, value };
         match &question.spec {
             Spec::Type => {
@@ -255,8 +269,9 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
         for candidate in candidates {
             match self.matched(record, &question, candidate).map_err(at)? {
                 Ok(matched) => found.push(matched),
-                Err(mismatch) => tried.push((candidate, mismatch)),
+                Err(mismatch) => report::try_in_vain(&mut tried, candidate, mismatch),
             }
+            self.work.check().map_err(at)?;
         }
         let Some(first) = found.first() else {
             return self.absent(record, &question, access, &tried);

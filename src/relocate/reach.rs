@@ -101,6 +101,7 @@ fn entries(code: &Code, object: &Object<'_>) -> Result<Vec<At>, ApplyError> {
         let wanted = |f: &Function| is_program || callbacks.contains(f.name.as_str());
         entries.append(&mut functions(*index, &wanted));
     }
+    let mut whole = BTreeSet::new();
     for table in object.sections.iter().filter(|table| table.kind == section_type::REL) {
         let of = object.sections.get(table.info as usize);
         let is_data =
@@ -108,7 +109,6 @@ fn entries(code: &Code, object: &Object<'_>) -> Result<Vec<At>, ApplyError> {
         if !of.is_some_and(|of| is_data(of.flags)) {
             continue;
         }
-        let mut whole = BTreeSet::new();
         for relocation in object.relocations_in(table)? {
             let symbol = relocation.symbol;
             if symbol.kind == symbol_type::FUNC {
@@ -122,9 +122,9 @@ fn entries(code: &Code, object: &Object<'_>) -> Result<Vec<At>, ApplyError> {
                 whole.insert(symbol.section);
             }
         }
-        for section in whole {
-            entries.append(&mut functions(section, &|_| true));
-        }
+    }
+    for section in whole {
+        entries.append(&mut functions(section, &|_| true));
     }
     Ok(entries)
 }
@@ -146,7 +146,7 @@ fn exception_callbacks(object: &Object<'_>) -> Result<BTreeSet<String>, ApplyErr
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
     registers: [Option<u64>; 11],
-    /// Whole slots of the stack by their offset from the frame pointer, none overlapping another.
+    /// Whole slots of the stack by their offset from the frame pointer, ascending, none overlapping another.
     stack: Vec<(i16, u64)>,
 }
 
@@ -177,7 +177,7 @@ impl State {
             }
         }
         let before = self.stack.len();
-        self.stack.retain(|slot| other.stack.contains(slot));
+        self.stack.retain(|slot| other.stack.binary_search(slot).is_ok());
         less || self.stack.len() < before
     }
 }
@@ -404,6 +404,9 @@ impl Walk<'_> {
             op::ST => Some(i64::from(imm).cast_unsigned()),
             _ => state.register(src),
         };
-        state.stack.extend(stored.map(|value| (off, value)));
+        if let Some(value) = stored {
+            let at = state.stack.partition_point(|(slot, _)| *slot < off);
+            state.stack.insert(at, (off, value));
+        }
     }
 }

@@ -13,6 +13,11 @@ const MAX_DEPTH: u32 = 8;
 const MAX_NAMES: usize = 1 << 13;
 const MAX_NEAR: usize = 4;
 
+/// A path is spelled up to this length, so that very many to one place do no harm.
+const MAX_SPELLED: usize = 512;
+/// Longer names are near to none.
+const MAX_COMPARED: usize = 128;
+
 /// A type as C spells it: `struct task_struct *`, `unsigned int[4]`.
 pub fn spell(types: &Btf<'_>, id: TypeId) -> String {
     spell_within(types, id, MAX_DEPTH)
@@ -71,6 +76,11 @@ fn spell_type(types: &Btf<'_>, ty: &Type<&str>, depth: u32) -> String {
 pub(super) fn spell_path(path: &Path<'_>, root: &str) -> String {
     let mut text = root.to_owned();
     for (i, step) in path.steps.iter().enumerate() {
+        if text.len() > MAX_SPELLED {
+            text.truncate(text.floor_char_boundary(MAX_SPELLED));
+            text.push('…');
+            break;
+        }
         match step {
             Step::Index { index: 0, .. } if i == 0 => {}
             Step::Index { index, .. } => {
@@ -134,6 +144,7 @@ fn near_members(types: &Btf<'_>, id: TypeId, name: &str) -> Vec<String> {
 
 /// The names that are nearest, the nearest first.
 pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names = names.filter(|other| other.len().max(name.len()) <= MAX_COMPARED);
     let score = |other: &str| {
         let (bare, other_bare) = (bare(name), bare(other));
         let similar = strsim::normalized_damerau_levenshtein(bare, other_bare);

@@ -12,6 +12,11 @@ use crate::object::read::{Core, Line, Object, ReadError, SectionExt};
 use crate::target::Endian;
 use std::collections::BTreeMap;
 
+/// The most records that are answered; large objects have thousands.
+const MAX_RECORDS: usize = 1 << 16;
+/// A line's text is told up to this length.
+const MAX_TEXT: usize = 256;
+
 /// The records of an object and the types that they are about.
 #[derive(Debug)]
 pub(super) struct Records<'o> {
@@ -83,6 +88,10 @@ pub(super) fn of_part<'o>(
         let Some((section, data)) = section else { continue };
         let spans = functions.get(&section).map_or(&[][..], Vec::as_slice);
         let lines = Lines::new(records);
+        if records.core.len() > MAX_RECORDS - list.len() {
+            let why = format!("the object has more than {MAX_RECORDS} records");
+            return Err(RelocateError::TooBig { place: place(name, 0), at: None, why });
+        }
         for (number, core) in records.core.iter().enumerate() {
             let offset = core.insn_off as usize;
             if !offset.is_multiple_of(SLOT) {
@@ -180,7 +189,8 @@ impl<'r, 'o> Lines<'r, 'o> {
         if (line.insn_off as usize) < start {
             return None;
         }
-        let (file, text) = (line.file.to_owned(), line.text.trim_end().to_owned());
+        let text = line.text.get(..line.text.floor_char_boundary(MAX_TEXT)).unwrap_or_default();
+        let (file, text) = (line.file.to_owned(), text.trim_end().to_owned());
         Some(Place { file, line: line.line, col: line.col, text })
     }
 }
@@ -202,10 +212,7 @@ pub(super) fn uses_v4(object: &Object<'_>) -> bool {
             _ => false,
         }
     };
-    let code = object
-        .sections
-        .iter()
-        .filter(|section| section.flags & crate::object::elf::section_flags::EXECINSTR != 0);
+    let code = object.sections.iter().filter(|section| section.is_code());
     code.into_iter().any(|section| {
         let mut reader = Reader::new(object.endian, section.data);
         let mut wide = false;

@@ -128,6 +128,23 @@ fn tried(candidate: Candidate<'_, '_>, mismatch: Option<&Mismatch>) -> Tried {
     }
 }
 
+/// Takes note of a candidate that does not match. Of many alike, and of very many, the first are enough.
+pub(super) fn try_in_vain<'p, 't>(
+    tried: &mut Vec<(Candidate<'p, 't>, Mismatch)>,
+    candidate: Candidate<'p, 't>,
+    mismatch: Mismatch,
+) {
+    let size = |candidate: &Candidate<'_, '_>| candidate.types.size(candidate.id).ok();
+    let alike = |(other, why): &(Candidate<'_, '_>, Mismatch)| {
+        why.why == mismatch.why
+            && why.matched == mismatch.matched
+            && size(other) == size(&candidate)
+    };
+    if tried.len() < MAX_LISTED && !tried.iter().any(alike) {
+        tried.push((candidate, mismatch));
+    }
+}
+
 /// Why there is no answer.
 pub(super) fn missing(
     types: &Btf<'_>,

@@ -42,6 +42,9 @@ pub(super) enum Next {
     Sibling(u16),
 }
 
+/// No entry has more attributes: those without a value take no room in it.
+pub(super) const MAX_ATTRIBUTES: usize = 256;
+
 /// The abbreviations of a unit.
 #[derive(Debug, Default)]
 pub(super) struct Abbreviations {
@@ -100,12 +103,20 @@ impl Abbreviations {
             if (at, form) == (0, 0) {
                 break;
             }
+            if self.attributes.len() - first == MAX_ATTRIBUTES {
+                return None;
+            }
             self.attributes.push(Attribute { at, form, constant });
         }
         let attributes = self.attributes.get(first..)?;
         let quick = quick(tag, children, attributes, encoding);
         let (first, len) = (u32::try_from(first).ok()?, u32::try_from(attributes.len()).ok()?);
         Some(Abbreviation { tag, children, first, len, quick })
+    }
+
+    /// How many abbreviations and attributes there are.
+    pub(super) fn weight(&self) -> usize {
+        self.dense.len() + self.sparse.len() + self.attributes.len()
     }
 
     /// The abbreviation of that code.

@@ -123,19 +123,25 @@ impl<'a> Die<'a> {
         if !self.children {
             return Ok(());
         }
-        let (mut at, mut child) = (self.end, Die::default());
+        let (mut at, mut child, mut count) = (self.end, Die::default(), 0);
         while open.fill(at, &mut child)? {
             each(&child)?;
             at = child.next(open)?;
+            count += 1;
         }
-        Ok(())
+        open.spend(self.at, count)
     }
 }
 
+/// Longer lists of children are counted when they are passed over.
+const LONG: usize = 64;
+
 /// One past the end of the list of children that begins at `at`.
 pub(super) fn past_children(open: &Open<'_>, mut at: usize) -> Result<usize, DwarfError> {
-    let mut depth = 1_usize;
+    let (mut depth, mut count) = (1_usize, 0);
+    let start = at;
     while depth > 0 {
+        count += 1;
         match open.die(at)? {
             None => {
                 depth -= 1;
@@ -147,6 +153,10 @@ pub(super) fn past_children(open: &Open<'_>, mut at: usize) -> Result<usize, Dwa
             }
             Some(die) => at = die.next(open)?,
         }
+    }
+    // Lists of the usual length are read once for each entry that has them.
+    if count > LONG {
+        open.spend(start, count)?;
     }
     Ok(at)
 }

@@ -3,7 +3,10 @@
 //! In: the bytes of a file of any machine, 32 or 64 bits, either byte order. Out: the sections that types are read from; borrowed where they can be read as they are. Relocations are applied to
 //! relocatable files alone: a linked kernel may have kept those that were applied when it was linked (`--emit-relocs`), and once is enough.
 
+use super::super::elf::{self as elf_file, Elf};
+use super::super::unpack;
 use super::DwarfError;
+use super::effort::Effort;
 use gimli::RunTimeEndian;
 use object::read::{File, Object, ObjectSection, ObjectSymbol, RelocationTarget, Section};
 use object::{
@@ -11,12 +14,12 @@ use object::{
 };
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::io::Read;
 
-/// No packed section is larger, whatever it says, than this many times what it is unpacked from.
-const MAX_RATIO: u64 = 1100;
-/// The largest window that a frame of zstd may ask for.
-const MAX_WINDOW: u64 = 128 << 20;
+/// No section has a name as long as this.
+const MAX_NAME: usize = 4096;
+
+/// So many relocations may be for a section beside one for each of its bytes.
+const MAX_RELOCATIONS: usize = 1024;
 
 /// The sections of one file. Those that are not there are empty.
 #[derive(Debug)]
@@ -37,15 +40,19 @@ pub(super) struct Sections<'a> {
     pub type_index: Cow<'a, [u8]>,
     /// Name and build id of the supplementary file.
     pub supplementary: Option<(Vec<u8>, Vec<u8>)>,
+    /// How much may still be read of its entries and abbreviations.
+    pub effort: Effort,
 }
 
 impl<'a> Sections<'a> {
     /// Reads the sections whose names end in `suffix`: nothing, or `.dwo`.
     pub(super) fn read(bytes: &'a [u8], suffix: &str) -> Result<Sections<'a>, DwarfError> {
         let file = File::parse(bytes).map_err(broken)?;
+        check_names(bytes)?;
         let big = file.endianness() == object::Endianness::Big;
         let relocatable = file.kind() == ObjectKind::Relocatable;
-        let get = |name: &str| section(&file, &format!("{name}{suffix}"), relocatable);
+        let section = |name: &str, relocatable| section(bytes, &file, name, relocatable);
+        let get = |name: &str| section(&format!("{name}{suffix}"), relocatable);
         let alt = file.gnu_debugaltlink().map_err(broken)?;
         Ok(Sections {
             endian: if big { RunTimeEndian::Big } else { RunTimeEndian::Little },
@@ -55,17 +62,38 @@ impl<'a> Sections<'a> {
             types: get(".debug_types")?,
             abbrev: get(".debug_abbrev")?,
             strings: get(".debug_str")?,
-            line_strings: section(&file, ".debug_line_str", relocatable)?,
+            line_strings: section(".debug_line_str", relocatable)?,
             string_offsets: get(".debug_str_offsets")?,
-            unit_index: section(&file, ".debug_cu_index", false)?,
-            type_index: section(&file, ".debug_tu_index", false)?,
+            unit_index: section(".debug_cu_index", false)?,
+            type_index: section(".debug_tu_index", false)?,
             supplementary: alt.map(|(name, id)| (name.to_vec(), id.to_vec())),
-        })
+            effort: Effort::default(),
+        }
+        .with_effort())
+    }
+
+    /// How much may be read of them: every entry many times over, in whatever order.
+    fn with_effort(mut self) -> Sections<'a> {
+        let bytes = self.info.len() + self.types.len() + self.abbrev.len();
+        self.effort = Effort::for_bytes(bytes);
+        self
+    }
+}
+
+/// That no section has a name that takes long to read, which is done for each section and each name that is looked for.
+fn check_names(bytes: &[u8]) -> Result<(), DwarfError> {
+    let elf = Elf::parse(bytes).map(|elf| elf.sections);
+    let long = |section: &elf_file::Section<'_>| section.name.len() >= MAX_NAME;
+    match elf {
+        Some(sections) if !sections.iter().any(long) => Ok(()),
+        Some(_) => Err(DwarfError::Elf("the name of a section has no end".to_owned())),
+        None => Err(DwarfError::Elf("its headers are broken".to_owned())),
     }
 }
 
 /// All sections of that name, one behind the other: type units are in sections of their own before they are linked.
 fn section<'a>(
+    bytes: &[u8],
     file: &File<'a>,
     name: &str,
     relocatable: bool,
@@ -77,6 +105,12 @@ fn section<'a>(
         }
     }
     let [first, rest @ ..] = pieces.as_slice() else { return Ok(Cow::Borrowed(&[])) };
+    // Sections that shared their bytes could be more together than there is memory.
+    let packed = pieces.iter().filter_map(|piece| piece.file_range());
+    let packed = packed.fold(0_u64, |all, (_, size)| all.saturating_add(size));
+    if packed > bytes.len() as u64 {
+        return Err(DwarfError::Elf(format!("sections {name} share their bytes")));
+    }
     let mut all = unpacked(first)?;
     let mut places = FxHashMap::default();
     places.insert(first.index(), 0_u64);
@@ -104,26 +138,14 @@ fn is_named(section: &Section<'_, '_>, name: &str) -> bool {
 fn unpacked<'a>(section: &Section<'a, '_>) -> Result<Cow<'a, [u8]>, DwarfError> {
     let packed = section.compressed_data().map_err(broken)?;
     let fault = || DwarfError::Compressed(section.name().unwrap_or_default().to_owned());
-    let size = packed.uncompressed_size;
-    let most = MAX_RATIO.saturating_mul(packed.data.len() as u64);
-    let mut bytes = Vec::new();
-    match packed.format {
+    let unpacked = match packed.format {
         CompressionFormat::None => return Ok(Cow::Borrowed(packed.data)),
-        _ if size > most => return Err(fault()),
-        CompressionFormat::Zlib => {
-            let reader = flate2::read::ZlibDecoder::new(packed.data);
-            reader.take(size).read_to_end(&mut bytes).map_err(|_| fault())?;
-        }
-        CompressionFormat::Zstandard => {
-            let data = packed.data;
-            let reader =
-                ruzstd::decoding::StreamingDecoder::new_with_max_window_size(data, MAX_WINDOW);
-            let reader = reader.map_err(|_| fault())?;
-            reader.take(size).read_to_end(&mut bytes).map_err(|_| fault())?;
-        }
+        CompressionFormat::Zlib => unpack::zlib(packed.data),
+        CompressionFormat::Zstandard => unpack::zstd(packed.data),
         _ => return Err(fault()),
-    }
-    if bytes.len() as u64 == size { Ok(Cow::Owned(bytes)) } else { Err(fault()) }
+    };
+    let right = unpacked.ok().filter(|bytes| bytes.len() as u64 == packed.uncompressed_size);
+    right.map(Cow::Owned).ok_or_else(fault)
 }
 
 /// Writes into `bytes`, from `start` on, what the relocations of a section of a relocatable file say: where in other debug sections something is. Addresses of code and data are left alone.
@@ -135,7 +157,12 @@ fn relocate(
     places: &FxHashMap<SectionIndex, u64>,
 ) -> Result<(), DwarfError> {
     let big = file.endianness() == object::Endianness::Big;
+    // Tables of relocations that shared their bytes could have any number of them.
+    let mut left = bytes.len() + MAX_RELOCATIONS;
     for (offset, relocation) in section.relocations() {
+        left = left.checked_sub(1).ok_or_else(|| {
+            DwarfError::Elf("it has more relocations than bytes to relocate".to_owned())
+        })?;
         let RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
         let Ok(symbol) = file.symbol_by_index(symbol) else { continue };
         let Some(target) = symbol.section_index() else { continue };

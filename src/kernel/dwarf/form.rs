@@ -17,6 +17,9 @@ pub(super) struct Encoding {
     pub offset: u8,
 }
 
+/// The bytes of the longest number: with 64 bits it has 10, but may be padded.
+const MAX_LEB: u32 = 24;
+
 /// A place in bytes that are read front to back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
@@ -68,7 +71,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number in LEB128. Bits beyond the 64th are lost.
+    /// A number in LEB128. Bits beyond the 64th are lost; none has more than [`MAX_LEB`] bytes.
     #[inline]
     pub(super) fn uleb(&mut self) -> Option<u64> {
         let first = self.u8()?;
@@ -82,7 +85,10 @@ impl<'a> Cursor<'a> {
             if byte < 0x80 {
                 return Some(value);
             }
-            shift = shift.saturating_add(7);
+            shift += 7;
+            if shift > 7 * MAX_LEB {
+                return None;
+            }
         }
     }
 
@@ -92,7 +98,10 @@ impl<'a> Cursor<'a> {
         loop {
             let byte = self.u8()?;
             value |= i64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-            shift = shift.saturating_add(7);
+            shift += 7;
+            if shift > 7 * MAX_LEB {
+                return None;
+            }
             if byte < 0x80 {
                 if byte & 0x40 != 0 {
                     value |= (-1_i64).checked_shl(shift).unwrap_or(0);

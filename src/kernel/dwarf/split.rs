@@ -2,6 +2,7 @@
 //!
 //! In: a file's sections, and where its companions are. Out: their bytes, and the units of a package. Every split unit that is referred to must be there, since a definition could be in it.
 
+use super::abbrev::MAX_ATTRIBUTES;
 use super::elf::Sections;
 use super::form::Cursor;
 use super::unit::{Session, Unit, World};
@@ -87,8 +88,11 @@ fn stands_for_another(main: &Sections<'_>, unit: &Unit) -> bool {
     let mut cursor = Cursor { data: &main.abbrev, at: start, big: unit.encoding.big };
     let mut read = || {
         let (_code, _tag, _children) = (cursor.uleb()?, cursor.uleb()?, cursor.u8()?);
-        loop {
+        for count in 1.. {
             let (at, form) = (cursor.uleb()?, cursor.uleb()?);
+            if count > MAX_ATTRIBUTES {
+                return Some(false);
+            }
             if at == u64::from(dw::DW_AT_GNU_dwo_name.0) {
                 return Some(true);
             }
@@ -96,6 +100,7 @@ fn stands_for_another(main: &Sections<'_>, unit: &Unit) -> bool {
                 return Some(false);
             }
         }
+        None
     };
     read().unwrap_or(false)
 }
@@ -134,7 +139,10 @@ pub(super) fn packaged(file: u32, sections: &Sections<'_>) -> Result<Vec<Unit>, 
     let mut all = indexed(file, sections, &units)?;
     all.extend(indexed(file, sections, &types)?);
     all.sort_by_key(Unit::order);
-    Ok(all)
+    // Rows of an index could have one unit any number of times.
+    let overlap = all.array_windows().position(|[first, next]| next.is_within(first));
+    let row = overlap.and_then(|row| u32::try_from(row).ok());
+    row.map_or(Ok(all), |row| Err(DwarfError::Unit(gimli::Error::InvalidIndexRow(row))))
 }
 
 fn indexed(

@@ -238,6 +238,11 @@ impl Unit {
         (self.in_types, self.start)
     }
 
+    /// Whether it begins where another one has not ended.
+    pub(super) fn is_within(&self, other: &Unit) -> bool {
+        self.in_types == other.in_types && self.start < other.end
+    }
+
     /// Where its abbreviations are in `.debug_abbrev`.
     pub(super) fn abbreviations(&self) -> u64 {
         self.abbreviations
@@ -270,6 +275,12 @@ impl<'a> Open<'a> {
     /// What is wrong with an entry of it.
     pub(super) fn broken(&self, at: usize, what: &'static str) -> DwarfError {
         DwarfError::Entry { unit: self.unit.start as u64, at: at as u64, what }
+    }
+
+    /// Accounts for entries that have been read.
+    pub(super) fn spend(&self, at: usize, entries: usize) -> Result<(), DwarfError> {
+        let spent = self.sections.effort.spend(entries);
+        spent.ok_or_else(|| self.broken(at, "too much of it is read again and again"))
     }
 
     pub(super) fn cursor(&self, at: usize) -> Cursor<'a> {
@@ -317,13 +328,16 @@ impl<'a> Open<'a> {
             Text::Index(index) => (&self.sections.strings, self.indexed(index)?),
             Text::Supplementary(offset) => (&self.supplementary?.strings, offset),
         };
-        Cursor { data: table, at: usize::try_from(offset).ok()?, big: false }.string()
+        let table = table.get(usize::try_from(offset).ok()?..)?;
+        let table = table.get(..=MAX_NAME).unwrap_or(table);
+        Cursor { data: table, at: 0, big: false }.string()
     }
 
     /// The name of an entry; empty if it has none.
     pub(super) fn name(&self, die: &Die<'a>) -> Result<&'a [u8], DwarfError> {
         let Some(name) = die.name else { return Ok(b"") };
-        self.text(name).ok_or_else(|| self.broken(die.at, "its name is not there"))
+        let name = self.text(name).filter(|name| name.len() <= MAX_NAME);
+        name.ok_or_else(|| self.broken(die.at, "its name is not there, or too long"))
     }
 }
 
@@ -334,14 +348,23 @@ pub(super) struct Session<'w, 'a> {
     open: FxHashMap<u32, Rc<Open<'a>>>,
     /// By file, offset and encoding: type units share them.
     abbreviations: FxHashMap<(u32, u64, u8, u8), Rc<Abbreviations>>,
+    /// How many abbreviations and attributes are in them.
+    kept: usize,
 }
+
+/// No name of a type is longer: very many could be those of one long string. BTF has names of up to 511 bytes.
+const MAX_NAME: usize = 1023;
 
 /// So many units are kept open at most.
 const MAX_OPEN: usize = 64;
+/// Longer entries are counted when they are referred to.
+const LONG_ENTRY: usize = 256;
+/// So many abbreviations and attributes are kept at most: those of a few dozen units.
+const MAX_KEPT: usize = 1 << 16;
 
 impl<'w, 'a> Session<'w, 'a> {
     pub(super) fn new(world: &'w World<'a>) -> Session<'w, 'a> {
-        Session { world, open: FxHashMap::default(), abbreviations: FxHashMap::default() }
+        Session { world, open: FxHashMap::default(), abbreviations: FxHashMap::default(), kept: 0 }
     }
 
     /// A unit, open.
@@ -351,7 +374,6 @@ impl<'w, 'a> Session<'w, 'a> {
         }
         if self.open.len() >= MAX_OPEN {
             self.open.clear();
-            self.abbreviations.clear();
         }
         let opened = Rc::new(self.read(number)?);
         self.open.insert(number, Rc::clone(&opened));
@@ -371,12 +393,18 @@ impl<'w, 'a> Session<'w, 'a> {
             Rc::clone(abbreviations)
         } else {
             let read = Abbreviations::parse(&file.sections.abbrev, start, encoding);
+            let read = read.filter(|read| file.sections.effort.spend(read.weight()).is_some());
             let broken = DwarfError::Entry {
                 unit: unit.start as u64,
                 at: 0,
                 what: "its abbreviations cannot be read",
             };
             let read = Rc::new(read.ok_or(broken)?);
+            self.kept += read.weight();
+            if self.kept > MAX_KEPT {
+                self.kept = read.weight();
+                self.abbreviations.clear();
+            }
             self.abbreviations.insert(key, Rc::clone(&read));
             read
         };
@@ -403,6 +431,10 @@ impl<'w, 'a> Session<'w, 'a> {
         let open = self.open(place.unit)?;
         let at = place.die as usize;
         let die = open.die(at)?.ok_or_else(|| open.broken(at, "it is no type"))?;
+        // Any number of references may lead into one long entry.
+        if die.end.saturating_sub(at) > LONG_ENTRY {
+            open.spend(at, (die.end - at) / 16)?;
+        }
         Ok((open, die))
     }
 

@@ -128,7 +128,7 @@ impl<'a> Linker<'a> {
         let names = object.sections.iter().find(|section| section.kind == section_type::SYMTAB);
         let names = names.map(|table| table.link as usize);
         for (index, kept) in object.sections.iter().enumerate() {
-            let code = kept.flags & section_flags::EXECINSTR != 0;
+            let code = kept.is_code();
             let table =
                 matches!(kept.kind, section_type::NULL | section_type::REL | section_type::SYMTAB);
             let made = matches!(kept.name, ".BTF.ext" | ASIDE_SECTION) || names == Some(index);
