@@ -38,7 +38,9 @@ fn kinds_to_come_are_passed_over_where_the_file_says_how_long_they_are() {
             ([4, 0, 0, 0], &[kind::VAR, kind::DECL_TAG]),
             ([4, 8, 0, 0], &[FUTURE]),
         ] {
-            kinds.iter().for_each(|kind| table[*kind as usize] = each);
+            for kind in kinds {
+                table[kind as usize] = each;
+            }
         }
         let bytes = future(endian, &table);
         let types = Btf::parse(&bytes).unwrap();

@@ -25,7 +25,7 @@ fn a_prototype_with_a_function_is_known_by_libbpf() {
     std::fs::write(&script, SCRIPT).unwrap();
     run(Command::new(env!("CARGO_BIN_EXE_ubpfc")).arg(&script).arg("-o").arg(&object));
     let mut seen = [0, 0];
-    for kernel in kernels::all().filter(kernels::Kernel::is_little) {
+    for kernel in kernels::all().filter(|kernel| kernel.endian() == ubpfc::target::Endian::Little) {
         let btf = kernel.btf();
         let [typedef] = btf.find(&["btf_trace_workqueue_execute_end"]).try_into().unwrap();
         let Some(&typedef) = typedef.first() else { continue };
