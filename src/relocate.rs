@@ -278,7 +278,7 @@ pub enum RelocateError {
         /// The record.
         place: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
         /// What is too big.
         why: String,
     },
@@ -288,7 +288,7 @@ pub enum RelocateError {
         /// The record: `.BTF.ext record 3 of section tp_btf/sched_switch`.
         place: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
         /// What is wrong with it.
         why: String,
     },
@@ -306,7 +306,7 @@ pub enum RelocateError {
         /// The candidates with their answers.
         candidates: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
     /// The instruction is not what the record says.
     #[error("{function}, instruction {insn}: {why}")]
@@ -318,7 +318,7 @@ pub enum RelocateError {
         /// What is wrong with it.
         why: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
     /// The answer does not fit the instruction (libbpf: `ERANGE`, or silently cut).
     #[error(
@@ -334,7 +334,7 @@ pub enum RelocateError {
         /// The answer.
         value: u64,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
 }
 
@@ -352,7 +352,7 @@ impl RelocateError {
             | RelocateError::Record { at, .. }
             | RelocateError::Ambiguous { at, .. }
             | RelocateError::Instruction { at, .. }
-            | RelocateError::Range { at, .. } => at.as_ref(),
+            | RelocateError::Range { at, .. } => at.as_deref(),
             RelocateError::Object(_)
             | RelocateError::Target(_)
             | RelocateError::ByteOrder { .. } => None,

@@ -286,7 +286,7 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
                 if !found.iter().all(agree) {
                     let Access { function, insn, local, .. } = access;
                     let candidates = report::answers(&found);
-                    let at = record.at.clone();
+                    let at = record.at.clone().map(Box::new);
                     return Err(RelocateError::Ambiguous { function, insn, local, candidates, at });
                 }
                 self.patch(record, &question, first.value, first.field)?
@@ -366,7 +366,8 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             fields: question.field.zip(field),
             checked: question.checked,
         };
-        let (function, insn, at) = (record.function.to_owned(), record.insn, record.at.clone());
+        let (function, insn) = (record.function.to_owned(), record.insn);
+        let at = record.at.clone().map(Box::new);
         match patch::patch(code, &answers, self.loads, self.policy) {
             Ok(patched) => Ok(patched),
             Err(Refused::Instruction(why)) => {

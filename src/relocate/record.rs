@@ -96,7 +96,7 @@ pub(super) fn of_part<'o>(
             let offset = core.insn_off as usize;
             if !offset.is_multiple_of(SLOT) {
                 let why = format!("it is about byte {offset}, where no instruction begins");
-                let (place, at) = (place(name, number), lines.at(core.insn_off, 0));
+                let (place, at) = (place(name, number), lines.at(core.insn_off, 0).map(Box::new));
                 return Err(RelocateError::Record { place, at, why });
             }
             let slot = offset / SLOT;
