@@ -20,6 +20,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 OURS = ROOT / "target/release/ubpfc"
 CLANG = ["clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-DDIRECT"]
+# Standard output and standard error go nowhere.
+SILENT = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_WRONLY, 0) for descriptor in (1, 2)]
 
 
 def include():
@@ -46,7 +48,7 @@ def slots(path):
 def run(command):
     """Seconds of a whole process: by the clock, and of a processor. It is spawned without a copy of this process, which would take longer than ours does."""
     start = time.perf_counter()
-    process = os.posix_spawnp(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)])
+    process = os.posix_spawnp(command[0], command, os.environ, file_actions=SILENT)
     _, status, usage = os.wait4(process, 0)
     if status:
         sys.exit("failed: " + " ".join(command))

@@ -9,6 +9,7 @@ mod read;
 mod section;
 mod write;
 
+pub use decode::Members;
 pub use read::{Btf, BtfError};
 pub(crate) use section::byte_order;
 pub use write::Builder;

@@ -14,6 +14,7 @@ pub mod rewrite;
 mod rodata;
 pub mod types;
 pub mod ubpf;
+pub(crate) mod wanted;
 
 pub use code::section_name;
 pub use maps::ring_name;

@@ -38,11 +38,11 @@ pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
 pub use reason::spell;
 
-use crate::btf::BtfError;
+use crate::btf::{BtfError, TypeId};
 use crate::isa::code::Insn;
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
-use crate::object::read::Object;
+use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::RelocatedFor;
 use serde::Serialize;
 
@@ -96,11 +96,27 @@ pub struct Missing {
     pub why: String,
     /// Every candidate that was tried; none if the target has no type of that name.
     pub tried: Vec<Tried>,
-    /// Names that are near: members at the level where the search ended; types only after [`Missing::suggest`].
+    /// Names that are near to the one that was searched for; only after [`Missing::suggest`].
     pub near: Vec<String>,
-    /// What was searched for if the target has no type of that name: as [`wanted`] gives it.
+    /// The name that was searched for in vain.
     #[serde(skip)]
-    pub root: Option<(u32, String)>,
+    pub sought: Option<Sought>,
+}
+
+/// A name that a target has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Of a type: its kind and its name, as [`wanted`] gives them.
+    Type(u32, String),
+    /// Of a member or enumerator.
+    Within {
+        /// The module in whose types the search ended; none for the image.
+        module: Option<String>,
+        /// The struct, union or enum there.
+        id: TypeId,
+        /// The name.
+        name: String,
+    },
 }
 
 /// What lacks where there is no answer.
@@ -123,15 +139,22 @@ impl Missing {
     /// A reason that needs no more than words.
     pub fn because(why: impl Into<String>) -> Missing {
         let (cause, why) = (Cause::Unfit, why.into());
-        Missing { cause, why, tried: Vec::new(), near: Vec::new(), root: None }
+        Missing { cause, why, tried: Vec::new(), near: Vec::new(), sought: None }
     }
 
-    /// Adds names of types that are near to one that the target has not. It looks at every type of the target, so it is for what is told in the end.
+    /// Adds names that are near to the one that the target has not. It looks at many names, so it is for what is told in the end.
     pub fn suggest(&mut self, target: &Target<'_>) {
-        let Some((kind, name)) = &self.root else { return };
-        for types in std::iter::once(&*target.image).chain(target.modules.iter().map(|m| &m.1)) {
-            if self.near.is_empty() {
-                self.near = reason::near_types(types, *kind, name);
+        let modules = target.modules.iter().map(|(name, types)| (Some(*name), types));
+        for (name, types) in std::iter::once((None, &*target.image)).chain(modules) {
+            let near = match &self.sought {
+                None => return,
+                Some(Sought::Type(kind, name)) => reason::near_types(types, *kind, name),
+                Some(Sought::Within { module, .. }) if module.as_deref() != name => continue,
+                Some(Sought::Within { id, name, .. }) => reason::near(types, *id, name),
+            };
+            if !near.is_empty() {
+                self.near = near;
+                return;
             }
         }
     }
@@ -255,7 +278,7 @@ pub enum RelocateError {
         /// The record.
         place: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
         /// What is too big.
         why: String,
     },
@@ -265,19 +288,25 @@ pub enum RelocateError {
         /// The record: `.BTF.ext record 3 of section tp_btf/sched_switch`.
         place: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
         /// What is wrong with it.
         why: String,
     },
     /// Several candidates give different answers.
-    #[error("{local}: the target has several types of that name, which disagree: {candidates}")]
+    #[error(
+        "{function}, instruction {insn}: {local}: the target has several types of that name, which disagree: {candidates}"
+    )]
     Ambiguous {
+        /// The function.
+        function: String,
+        /// The slot.
+        insn: usize,
         /// The local path.
         local: String,
         /// The candidates with their answers.
         candidates: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
     /// The instruction is not what the record says.
     #[error("{function}, instruction {insn}: {why}")]
@@ -289,7 +318,7 @@ pub enum RelocateError {
         /// What is wrong with it.
         why: String,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
     /// The answer does not fit the instruction (libbpf: `ERANGE`, or silently cut).
     #[error(
@@ -305,8 +334,14 @@ pub enum RelocateError {
         /// The answer.
         value: u64,
         /// The source line.
-        at: Option<Place>,
+        at: Option<Box<Place>>,
     },
+}
+
+impl From<ReadError> for RelocateError {
+    fn from(error: ReadError) -> RelocateError {
+        RelocateError::Object(error.to_string())
+    }
 }
 
 impl RelocateError {
@@ -317,7 +352,7 @@ impl RelocateError {
             | RelocateError::Record { at, .. }
             | RelocateError::Ambiguous { at, .. }
             | RelocateError::Instruction { at, .. }
-            | RelocateError::Range { at, .. } => at.as_ref(),
+            | RelocateError::Range { at, .. } => at.as_deref(),
             RelocateError::Object(_)
             | RelocateError::Target(_)
             | RelocateError::ByteOrder { .. } => None,

@@ -20,7 +20,11 @@ WANTED = {
 }
 
 program = drgn.Program()
-program.load_debug_info([sys.argv[1]])
+if hasattr(program, "extra_module"):
+    # Since 0.1 files are looked at for modules of the program, which has none.
+    program.extra_module("vmlinux", create=True).try_file(sys.argv[1], force=True)
+else:
+    program.load_debug_info([sys.argv[1]])
 for struct, members in WANTED.items():
     kernel_type = program.type("struct " + struct)
     for member in members:

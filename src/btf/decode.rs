@@ -74,12 +74,62 @@ pub(super) fn decode<'a>(raw: Raw<'_, 'a>) -> Result<Type<&'a str>, BtfError> {
     })
 }
 
+/// The members of a struct or union, see [`Btf::members`].
+#[derive(Clone, Debug, Default)]
+pub struct Members<'r, 'a> {
+    rest: Option<Rest<'r, 'a>>,
+    bitfields: bool,
+}
+
+impl<'r, 'a> Members<'r, 'a> {
+    pub(super) fn of(raw: Raw<'r, 'a>) -> Members<'r, 'a> {
+        let Raw { btf, info, rest: reader, .. } = raw;
+        let composite = matches!(info.kind(), kind::STRUCT | kind::UNION);
+        let rest = composite.then(|| Rest { btf, reader, vlen: info.vlen() });
+        Members { rest, bitfields: info.flag() }
+    }
+}
+
+impl<'a> Iterator for Members<'_, 'a> {
+    type Item = Result<Member<&'a str>, BtfError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.nth(0)
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        let rest = self.rest.as_mut()?;
+        let left = u32::try_from(n).ok().and_then(|n| rest.vlen.checked_sub(n));
+        let left = left.and_then(|left| left.checked_sub(1));
+        let Some(left) = left else {
+            self.rest = None;
+            return None;
+        };
+        rest.vlen = left;
+        let member = rest.reader.take(n * MEMBER).ok_or(BtfError::Truncated("a type"));
+        let member = member.and_then(|_| rest.member(self.bitfields));
+        if member.is_err() {
+            self.rest = None;
+        }
+        Some(member)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rest.as_ref().map_or(0, |rest| rest.vlen as usize);
+        (0, Some(left))
+    }
+}
+
+/// The bytes of a member.
+const MEMBER: usize = 12;
+
 /// A 32-bit enumerator, extended to 64 bits.
 fn extend(value: u32, signed: bool) -> u64 {
     if signed { i64::from(value.cast_signed()).cast_unsigned() } else { value.into() }
 }
 
 /// What follows the common part of a type.
+#[derive(Clone, Debug)]
 struct Rest<'r, 'a> {
     btf: &'r Btf<'a>,
     reader: Reader<'a>,

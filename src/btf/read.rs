@@ -4,7 +4,7 @@
 //! for, with names borrowed from the bytes. Reading a section walks over its types once and remembers where each begins, in four bytes; nothing else is indexed. Whatever the bytes are, it ends with a value or
 //! an error, in time and memory proportional to them.
 
-use super::decode::{Raw, decode};
+use super::decode::{Members, Raw, decode};
 use super::find::Wanted;
 use super::section::{Info, Section, known, word};
 use super::{Type, TypeId, VOID, kind};
@@ -136,6 +136,11 @@ impl<'a> Btf<'a> {
         }
         let raw = self.raw(id)?;
         raw.btf.string(raw.name)
+    }
+
+    /// The members of a struct or union, decoded one at a time; none of other types. Of large structs mostly one member is wanted.
+    pub fn members(&self, id: TypeId) -> Result<Members<'_, 'a>, BtfError> {
+        if id == VOID { Ok(Members::default()) } else { Ok(Members::of(self.raw(id)?)) }
     }
 
     /// A type other than `void` before its items are decoded.

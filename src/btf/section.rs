@@ -35,6 +35,23 @@ const SIZES: [(u32, u32, u32); 19] = [
     (kind::ENUM64, 0, 12),
 ];
 
+/// The kinds of types that are a head and nothing else, a bit for each.
+const HEAD_ALONE: u64 = {
+    let (mut kinds, mut at) = (0, 0);
+    while at < SIZES.len() {
+        if let (kind, 0, 0) = SIZES[at] {
+            kinds |= 1 << kind;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+/// Whether types of that kind are a head and nothing else, as two of three are. Where the next one begins does not depend on what the table of kinds says of them, so that the processor need not wait for that.
+fn is_head_alone(kind: u32) -> bool {
+    HEAD_ALONE.checked_shr(kind).is_some_and(|kinds| kinds & 1 == 1)
+}
+
 /// Whether types of that kind are understood here.
 pub(super) fn known(kind: u32) -> bool {
     SIZES.iter().any(|(known, ..)| *known == kind)
@@ -119,13 +136,18 @@ impl<'a> Section<'a> {
         while let Some(head) = self.types.get(at..).filter(|rest| !rest.is_empty()) {
             let cut = BtfError::Truncated("a type");
             let info = Info(word(self.endian, head, 4).ok_or(cut.clone())?);
-            let [own, each] = sizes.get(info.kind() as usize).copied().unwrap_or_default();
-            if own == 0 {
-                let id = u32::try_from(offsets.len()).unwrap_or(u32::MAX).saturating_add(first);
-                return Err(BtfError::UnknownKind { id, kind: info.kind() });
-            }
             offsets.push(u32::try_from(at).map_err(|_| cut.clone())?);
-            at += own as usize + each as usize * info.vlen() as usize;
+            if is_head_alone(info.kind()) {
+                at += HEAD as usize;
+            } else {
+                let [own, each] = sizes.get(info.kind() as usize).copied().unwrap_or_default();
+                if own == 0 {
+                    let before = u32::try_from(offsets.len() - 1).unwrap_or(u32::MAX);
+                    let id = before.saturating_add(first);
+                    return Err(BtfError::UnknownKind { id, kind: info.kind() });
+                }
+                at += own as usize + each as usize * info.vlen() as usize;
+            }
             if at > self.types.len() {
                 return Err(cut);
             }

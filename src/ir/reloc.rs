@@ -25,6 +25,11 @@ pub struct Access {
 }
 
 impl Access {
+    /// The integer type that the compiler takes what it leads to for.
+    pub fn number(&self) -> IntTy {
+        self.leaf.number()
+    }
+
     /// Whether it leads to an array's element.
     pub fn is_element(&self) -> bool {
         matches!(self.steps.last(), Some(KStep::Index(_)))
@@ -51,6 +56,19 @@ pub enum LocalTy {
     Array(Box<LocalTy>, u32),
     /// An embedded struct whose members do not matter.
     Struct,
+    /// A number of which so many bits are wanted, which its own type may not have: what the target has there counts, not what it is taken for.
+    Wanted(Box<LocalTy>, u8),
+}
+
+impl LocalTy {
+    /// The integer type of a number; of anything else that of an address.
+    fn number(&self) -> IntTy {
+        match self {
+            LocalTy::Int(int) | LocalTy::Enum(_, int) | LocalTy::Bits { word: int, .. } => *int,
+            LocalTy::Wanted(number, _) => number.number(),
+            LocalTy::Ptr | LocalTy::Array(..) | LocalTy::Struct => IntTy::U64,
+        }
+    }
 }
 
 /// A question about the target whose answer a loader patches into an instruction.

@@ -66,8 +66,9 @@ impl Loaded<'_> {
             return Err(KernelError::NoTypes { path: self.name.to_owned(), why: why.to_owned() });
         }
         let mut image = Btf::parse(&self.image.btf).map_err(|error| self.broken(error))?;
-        let pointer_size = self.image.pointer_size.or_else(|| size_of_long(&image));
-        image.set_pointer_size(pointer_size.unwrap_or(8));
+        if let Some(bytes) = self.image.pointer_size {
+            image.set_pointer_size(bytes);
+        }
         Ok(image)
     }
 
@@ -153,11 +154,4 @@ fn kind_of(ty: &btf::Type<&str>) -> u32 {
         Type::DeclTag { .. } => kind::DECL_TAG,
         Type::TypeTag { .. } => kind::TYPE_TAG,
     }
-}
-
-/// What the kernel calls `long` has the size of its pointers: BTF does not say that one.
-fn size_of_long(btf: &Btf<'_>) -> Option<u32> {
-    let found = btf.find(&["long unsigned int", "unsigned long", "long int", "long"]);
-    let is_int = |id: &btf::TypeId| matches!(btf.get(*id), Ok(btf::Type::Int { .. }));
-    found.into_iter().flatten().find(is_int).and_then(|id| btf.size(id).ok())
 }

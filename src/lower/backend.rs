@@ -110,42 +110,46 @@ fn function(
     }
     let span = span.unwrap_or(func.blocks[func.entry].term_span);
     let cfg = Cfg::new(&func);
-    let plain = assemble(&func, &cfg, target, role, span)?;
-    let Some(early) = passes::read_first(&func, &cfg) else { return Ok(plain) };
-    // Where registers are short, what was read early is only spilled.
+    let plain = || assemble(&func, &cfg, target, role, span).map(|(plain, _)| plain);
+    let Some(early) = passes::read_first(&func, &cfg) else { return plain() };
+    // Where registers are short, what was read early is only spilled. Where they are not, it is shorter.
     match assemble(&early, &Cfg::new(&early), target, role, span) {
-        Ok(early) if early.insns.len() < plain.insns.len() => Ok(early),
-        Ok(_) | Err(_) => Ok(plain),
+        Ok((early, 0)) => Ok(early),
+        Ok((early, _)) => {
+            Ok(plain().ok().filter(|plain| plain.insns.len() <= early.insns.len()).unwrap_or(early))
+        }
+        Err(_) => plain(),
     }
 }
 
-/// Gives a function registers and a frame, and writes it down.
+/// Gives a function registers and a frame, and writes it down; also how many values found no register.
 fn assemble(
     func: &Func,
     cfg: &Cfg,
     target: Target,
     role: Role,
     span: Span,
-) -> Result<Function, Box<Diagnostic>> {
+) -> Result<(Function, u32), Box<Diagnostic>> {
     let mut machine = select::select(func, cfg, target, role.context());
     let allocated = hoist::hoist(&mut machine).and_then(|()| regalloc::allocate(&mut machine));
     if let Err(regalloc::TooComplex) = allocated {
         return Err(Box::new(too_complex(func, span)));
     }
-    let frame = frame::layout(func, cfg, machine.spills);
+    let spills = machine.spills;
+    let frame = frame::layout(func, cfg, spills);
     let budget = match role {
         Role::Program { called } if calls_back(func, cfg) => STACK_BYTES.saturating_sub(called),
         Role::Program { .. } | Role::Callback => STACK_BYTES,
     };
     if frame.bytes > budget {
-        return Err(Box::new(too_big(func, cfg, &frame, machine.spills, budget, span)));
+        return Err(Box::new(too_big(func, cfg, &frame, spills, budget, span)));
     }
     let function = emission::emit(&func.name, machine, &frame, target)
         .map_err(|far| Box::new(too_far(func, far.0)))?;
     if function.insns.len() > MAX_SLOTS {
         return Err(Box::new(too_long(func, function.insns.len(), span)));
     }
-    Ok(function)
+    Ok((function, spills))
 }
 
 fn calls_back(func: &Func, cfg: &Cfg) -> bool {

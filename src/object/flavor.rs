@@ -326,6 +326,13 @@ fn parameter(ty: &KParamTy, btf: &mut Builder) -> TypeId {
             let to = parameter(to, btf);
             btf.ptr(to)
         }
-        KParamTy::Func => btf.add(Type::FuncProto { ret: VOID, params: Vec::new() }),
+        KParamTy::Func { ret, params, variadic } => {
+            let ret = parameter(ret, btf);
+            let params = params.iter().map(|ty| (SmolStr::default(), parameter(ty, btf)));
+            // More of them are a last one without name and type (v6.12 Documentation/bpf/btf.rst).
+            let more = variadic.then(|| (SmolStr::default(), VOID));
+            let params: Vec<_> = params.collect();
+            btf.add(Type::FuncProto { ret, params: params.into_iter().chain(more).collect() })
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::record::{self, Record, Records};
 use super::spec::Spec;
 use super::{Asked, Policy, RelocateError, report};
 use crate::btf::Btf;
-use crate::object::read::{Object, ReadError};
+use crate::object::read::Object;
 
 /// See [`super::asked`].
 pub(super) fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
@@ -16,9 +16,8 @@ pub(super) fn asked(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
 
 /// See [`super::asked_aside`].
 pub(super) fn asked_aside(object: &Object<'_>) -> Result<Vec<Asked>, RelocateError> {
-    let broken = |error: ReadError| RelocateError::Object(error.to_string());
-    let types = object.types().map_err(broken)?;
-    let Some((types, aside)) = types.zip(aside_object(object).map_err(broken)?) else {
+    let types = object.types()?;
+    let Some((types, aside)) = types.zip(aside_object(object)?) else {
         return Ok(Vec::new());
     };
     let list = record::of_part(&aside, &types)?;

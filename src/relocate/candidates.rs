@@ -3,8 +3,7 @@
 //! In: roots and a target. Out: for each root every type of its kind and essential name, in the order of ids: the image's, or where it has none the modules'. Rules:
 //! libbpf's `bpf_core_find_cands`.
 
-use super::plan::root_kind;
-use crate::btf::{Btf, TypeId};
+use crate::btf::{Btf, BtfError, TypeId, essential, kind};
 use crate::kernel::Target;
 use std::collections::BTreeMap;
 
@@ -17,6 +16,19 @@ pub(super) struct Candidate<'p, 't> {
     pub(super) module: Option<&'p str>,
     /// Its id in them.
     pub(super) id: TypeId,
+}
+
+/// What a type is searched for by: its kind and its essential name.
+pub(super) fn key<'a>(types: &Btf<'a>, id: TypeId) -> Result<(u32, &'a str), BtfError> {
+    Ok((root_kind(types, id)?, essential(types.name(id)?)))
+}
+
+/// The kind of a type, by number; both forms of enums are one kind.
+pub(super) fn root_kind(types: &Btf<'_>, id: TypeId) -> Result<u32, BtfError> {
+    Ok(match types.kind(id)? {
+        kind::ENUM64 => kind::ENUM,
+        other => other,
+    })
 }
 
 /// The candidates of each root, by what is asked for: the kind and the essential name.
@@ -51,8 +63,8 @@ fn add<'p, 't, 'n>(
     names.dedup();
     for (name, ids) in names.iter().zip(types.find(&names)) {
         for id in ids {
-            let Ok(ty) = types.get(id) else { continue };
-            if let Some(list) = found.get_mut(&(root_kind(&ty), *name)) {
+            let Ok(kind) = root_kind(types, id) else { continue };
+            if let Some(list) = found.get_mut(&(kind, *name)) {
                 list.push(Candidate { types, module, id });
             }
         }

@@ -6,9 +6,8 @@
 
 use super::Place;
 use super::bring::aside_object;
+use super::candidates;
 use super::events::{self, Events, Passed, Seen, Shown};
-use super::plan::root_kind;
-use crate::btf::essential;
 use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::{
     self, Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf,
@@ -124,8 +123,7 @@ pub fn wanted(object: &Object<'_>, ubpf: &Ubpf) -> Result<Vec<(u32, String)>, Re
     {
         let records = ext.sections.values().flat_map(|section| &section.core);
         let roots: BTreeSet<_> = records.map(|record| record.root).collect();
-        let key =
-            |root| types.get(root).map(|ty| (root_kind(&ty), essential(ty.name()).to_owned()));
+        let key = |root| candidates::key(&types, root).map(|(kind, name)| (kind, name.to_owned()));
         let keys: Vec<_> = roots.into_iter().map(key).collect::<Result<_, _>>()?;
         names.extend(keys);
     }

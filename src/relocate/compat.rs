@@ -4,9 +4,9 @@
 //! signs count in neither: they are what relocation is about.
 
 use super::Policy;
+use super::candidates::root_kind;
 use super::fail::Fail;
-use super::plan::root_kind;
-use crate::btf::{Btf, Type, TypeId, essential};
+use crate::btf::{Btf, Type, TypeId, essential, kind};
 
 /// How many types a chain of pointers, arrays and results may have.
 const MAX_HOPS: u32 = 32;
@@ -44,13 +44,17 @@ impl<'l, 't> Pair<'_, 'l, 't> {
             }
         }
         for _ in 0..MAX_HOPS {
-            match self.stripped(at_local, at_target)? {
+            (at_local, at_target) = (self.local.strip(at_local)?, self.target.strip(at_target)?);
+            if is_composite(self.local.kind(at_local)?) {
+                return Ok(is_composite(self.target.kind(at_target)?));
+            }
+            match (self.local.get(at_local)?, self.target.get(at_target)?) {
                 (Type::Array { elem: local, .. }, Type::Array { elem: target, .. }) => {
                     (at_local, at_target) = (local, target);
                 }
-                (Type::Composite { .. }, Type::Composite { .. })
-                | (Type::Ptr(_), Type::Ptr(_))
-                | (Type::Float { .. }, Type::Float { .. }) => return Ok(true),
+                (Type::Ptr(_), Type::Ptr(_)) | (Type::Float { .. }, Type::Float { .. }) => {
+                    return Ok(true);
+                }
                 (local @ Type::Int { .. }, target @ Type::Int { .. }) => {
                     return Ok(self.ints(&local, &target));
                 }
@@ -73,7 +77,7 @@ impl<'l, 't> Pair<'_, 'l, 't> {
 
     /// Whether a type as a whole may stand for the local one.
     pub(super) fn types(&self, local: TypeId, target: TypeId) -> Result<bool, Fail> {
-        let kinds = (root_kind(&self.local.get(local)?), root_kind(&self.target.get(target)?));
+        let kinds = (root_kind(self.local, local)?, root_kind(self.target, target)?);
         Ok(kinds.0 == kinds.1 && self.types_within(local, target, MAX_HOPS)?)
     }
 
@@ -120,6 +124,10 @@ impl<'l, 't> Pair<'_, 'l, 't> {
     }
 }
 
+fn is_composite(kind: u32) -> bool {
+    matches!(kind, kind::STRUCT | kind::UNION)
+}
+
 /// An array of one or several dimensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dimensions {
@@ -139,14 +147,12 @@ impl Shapes for Btf<'_> {
     fn dimensions(&self, ty: TypeId) -> Result<Option<Dimensions>, Fail> {
         let mut dimensions = Dimensions { lengths: Vec::new(), elem: self.strip(ty)? };
         for _ in 0..MAX_HOPS {
-            match self.get(dimensions.elem)? {
-                Type::Array { elem, len, .. } => {
-                    dimensions.lengths.push(len);
-                    dimensions.elem = self.strip(elem)?;
-                }
-                _ if dimensions.lengths.is_empty() => return Ok(None),
-                _ => return Ok(Some(dimensions)),
+            if self.kind(dimensions.elem)? != kind::ARRAY {
+                return Ok((!dimensions.lengths.is_empty()).then_some(dimensions));
             }
+            let Type::Array { elem, len, .. } = self.get(dimensions.elem)? else { break };
+            dimensions.lengths.push(len);
+            dimensions.elem = self.strip(elem)?;
         }
         Err(Fail::invalid("an array of too many dimensions is on its way"))
     }

@@ -2,7 +2,7 @@
 //!
 //! What the register holds afterwards is what the local load would have left there for a field of the local type with the same value: the target's value, extended by its own
 //! sign, cut to the local width, extended as the instruction does it. Where libbpf would change the width alone (unsigned integers, pointers), the same is done, and the whole
-//! of a wider value arrives. Inserted instructions use the load's own destination and no other register. What cannot be converted is refused.
+//! of a wider value arrives; so it does where ubpfc's own objects say that they use more bits than the local type has. Inserted instructions use the load's own destination and no other register. What cannot be converted is refused.
 
 use super::patch::{
     Answers, Patched, Refused, check, refuse, replaced, resizable, width, with_width,
@@ -67,6 +67,17 @@ fn store(insn: Insn, local: &Field, target: &Field) -> Result<Patched, Refused> 
     }
 }
 
+/// Why a number of another type does not arrive where more bits are used than the local type has.
+pub(super) fn unstated(local: &Field, target: &Field) -> String {
+    let sign = if target.scalar.signed() { 's' } else { 'u' };
+    let bits = target.width().next_power_of_two().max(8);
+    let sizes = sizes(local, target);
+    format!(
+        "{sizes}, and uses all {} bits of its value; a cast on the path states the kernel's type: `({sign}{bits})`",
+        local.wanted.unwrap_or(64)
+    )
+}
+
 /// A load.
 struct Load {
     insn: Insn,
@@ -89,7 +100,10 @@ impl Load {
                 sizes(local, target)
             ));
         }
-        if !target.is_bitfield() && target.load == local.load {
+        if local.is_widened() && local.scalar.signed() && !local.holds(target) {
+            return Patched::Unfit(unstated(local, target));
+        }
+        if !target.is_bitfield() && target.load == local.load && !self.widens() {
             return self.done(insn.code, target.offset, &[]);
         }
         let bytes = width(*insn);
@@ -114,7 +128,7 @@ impl Load {
         if unsigned && !signed && !part && resizable(local.scalar, target.scalar) {
             return self.done(resized, target.offset, &[]);
         }
-        if target.load >= bytes {
+        if target.load >= bytes && !self.widens() {
             // The low-order part of a wider one.
             let skip = match loads.endian {
                 Endian::Little => 0,
@@ -127,16 +141,21 @@ impl Load {
             return self.done(code, target.offset, &[]);
         }
         let mut after = Vec::new();
-        let code = if loads.v4 {
+        let code = if loads.v4 && target.load < 8 {
             code & !op::MODE_MASK | op::MEMSX
         } else {
             after.extend(self.extend(target.load * 8));
             code
         };
-        if !signed {
+        if !signed && !self.widens() {
             after.extend(self.cut(bytes));
         }
         self.done(code, target.offset, &after)
+    }
+
+    /// Whether the whole value is to arrive, with the target's sign.
+    fn widens(&self) -> bool {
+        self.local.is_widened() && !self.signed && !self.local.scalar.signed()
     }
 
     /// A bitfield for a plain field: its load unit, shifted.
@@ -155,6 +174,7 @@ impl Load {
             (true, true) | (false, false) if fits => {}
             (true, false) if below => {}
             (true, _) => after.extend(self.extend(bytes * 8)),
+            (false, _) if self.widens() => {}
             (false, _) => after.extend(self.cut(bytes)),
         }
         self.done(code, target.offset, &after)

@@ -24,7 +24,7 @@ impl Fail {
 
     /// The same, of that record.
     pub(super) fn at(self, record: &Record<'_>) -> RelocateError {
-        let (place, at) = (record.place(), record.at.clone());
+        let (place, at) = (record.place(), record.at.clone().map(Box::new));
         match self {
             Fail::Invalid(why) => RelocateError::Record { place, at, why },
             Fail::TooBig(why) => RelocateError::TooBig { place, at, why },

@@ -8,7 +8,7 @@ use super::compat::{Dimensions, Pair, Shapes};
 use super::fail::Fail;
 use super::reason::{spell, spell_path};
 use super::spec::{MAX_STEPS, Path, Step, bits};
-use crate::btf::{Type, TypeId};
+use crate::btf::{Type, TypeId, kind};
 
 /// How many members are looked at. Anonymous structs that hold each other many times could make it endless.
 const MAX_WORK: u32 = 1 << 16;
@@ -96,11 +96,10 @@ impl Search<'_, '_, '_> {
     /// Looks for a member of a struct or union, also in anonymous ones within.
     fn member(&mut self, name: &str, local: TypeId, at: TypeId) -> Result<Found, Fail> {
         let target = self.pair.target;
-        let Type::Composite { members, .. } = target.get(target.strip(at)?)? else {
-            return Ok(Found::Absent);
-        };
         let mut result = Found::Absent;
-        for (i, member) in members.iter().enumerate() {
+        let mut members = target.members(target.strip(at)?)?;
+        while let Some(member) = members.next() {
+            let member = member?;
             self.work += 1;
             if self.raw >= MAX_STEPS || self.work > MAX_WORK {
                 return Err(Fail::too_big(format!(
@@ -131,9 +130,9 @@ impl Search<'_, '_, '_> {
                 if !self.pair.fields(local, member.ty)? {
                     return Ok(Found::Incompatible(member.ty));
                 }
-                let field = bits(target, member, self.pair.policy)?;
+                let field = bits(target, &member, self.pair.policy)?;
                 self.path.move_by(field.bit_shift.into(), self.pair.policy)?;
-                let last = i + 1 == members.len();
+                let last = members.next().is_none();
                 let (name, ty, width) = (member.name, member.ty, field.width);
                 self.path.steps.push(Step::Member { name, ty, width, last });
                 return Ok(Found::Member(member.ty));
@@ -213,8 +212,8 @@ impl Search<'_, '_, '_> {
     fn absent(&self, name: &str, at: TypeId) -> Mismatch {
         let target = self.pair.target;
         let spelled = spell(target, at);
-        match target.get(at) {
-            Ok(Type::Composite { .. }) => {
+        match target.kind(at) {
+            Ok(kind::STRUCT | kind::UNION) => {
                 let level = Some((at, name.to_owned()));
                 Mismatch { level, ..self.ended(format!("{spelled} has no member \"{name}\"")) }
             }

@@ -7,14 +7,13 @@
 use super::bring::aside_object;
 use super::candidates::{self, Candidate};
 use super::events::{Events, HIDDEN};
-use super::plan::root_kind;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError, lacks};
 use crate::btf::{Btf, BtfError, Builder, Member, Type, TypeId, VOID, essential};
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
-use crate::object::read::{Object, ReadError};
+use crate::object::read::Object;
 use crate::object::ubpf::Ubpf;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,16 +31,15 @@ pub(super) fn minimal(
     shows_btf: bool,
 ) -> Result<Vec<u8>, RelocateError> {
     let mut kept = Kept::new(target);
-    let broken = |error: ReadError| RelocateError::Object(error.to_string());
     for object in objects {
-        let Some(types) = object.types().map_err(broken)? else { continue };
-        let aside = aside_object(object).map_err(broken)?;
+        let Some(types) = object.types()? else { continue };
+        let aside = aside_object(object)?;
         for part in std::iter::once(*object).chain(&aside) {
             kept.records(&types, &record::of_part(part, &types)?, target)?;
-            let enums = lacks::telling(part, &types, target).map_err(broken)?;
+            let enums = lacks::telling(part, &types, target)?;
             kept.enums(&enums, target).map_err(RelocateError::Target)?;
         }
-        let Some(ubpf) = object.ubpf().map_err(broken)? else { continue };
+        let Some(ubpf) = object.ubpf()? else { continue };
         if !ubpf.events.is_empty() {
             kept.events(&ubpf, target).map_err(RelocateError::Target)?;
             kept.hidden |= !shows_btf;
@@ -102,10 +100,7 @@ impl<'p, 't> Kept<'p, 't> {
     ) -> Result<(), RelocateError> {
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
         let roots: Vec<(&Record<'_>, (u32, &str))> = searched
-            .filter_map(|record| {
-                let ty = types.get(record.core.root).ok()?;
-                Some((record, (root_kind(&ty), essential(ty.name()))))
-            })
+            .filter_map(|record| Some((record, candidates::key(types, record.core.root).ok()?)))
             .filter(|(_, (_, name))| !name.is_empty())
             .collect();
         let found = candidates::find(roots.iter().map(|(_, key)| *key), target);
@@ -289,7 +284,9 @@ impl<'p, 't> Kept<'p, 't> {
         if !self.types.keys().any(long) {
             builder.int_of(LONG, image.pointer_size(), 0);
         }
-        if self.hidden && !self.types.keys().any(|key| self.get(*key).is_ok_and(is_hidden)) {
+        if self.hidden
+            && !self.types.keys().any(|key| self.get(*key).is_ok_and(|ty| is_hidden(&ty)))
+        {
             builder.typedef(HIDDEN, VOID);
         }
         let ids: BTreeMap<Key, TypeId> =
@@ -307,7 +304,7 @@ impl<'p, 't> Kept<'p, 't> {
     }
 }
 
-fn is_hidden(ty: Type<&str>) -> bool {
+fn is_hidden(ty: &Type<&str>) -> bool {
     matches!(ty, Type::Typedef { name: HIDDEN, .. })
 }
 

@@ -4,6 +4,7 @@
 //! local answer. Rules of the libbpf policy: its `bpf_core_patch_insn`. The other policy also converts what a load gives where the two fields differ, see [`super::convert`].
 
 use super::convert::{self, Loads};
+use super::reason::sizes;
 use super::value::{Field, Scalar};
 use super::{Action, Policy};
 use crate::btf::encoding;
@@ -104,8 +105,31 @@ fn alu(insn: Insn, answers: &Answers, policy: Policy) -> Result<Patched, Refused
         if narrow && unsigned == answers.local { unsigned } else { extended(insn.imm) },
         answers,
     )?;
+    if let Some((local, target)) = answers.fields
+        && let Some(why) = unreadable(answers.kind, &local, &target)
+    {
+        return Ok(Patched::Unfit(why));
+    }
     let fits = extended(new.imm) == answers.target || narrow && u64::from(low) == answers.target;
     if fits { Ok(replaced(insn, new)) } else { Err(Refused::Range) }
+}
+
+/// Why code of ubpfc that copies memory, and takes for granted what it holds, does not get what is wanted.
+fn unreadable(kind: CoreKind, local: &Field, target: &Field) -> Option<String> {
+    let wanted = local.wanted?;
+    let elements = !local.element && local.load != local.size;
+    match kind {
+        // An array is copied as it is.
+        CoreKind::ByteOff if elements => {
+            (local.load != target.load || local.size > target.size).then(|| sizes(local, target))
+        }
+        // An element is extended with the local sign.
+        CoreKind::ByteSize if local.element => {
+            let other = local.scalar.signed() != target.scalar.signed();
+            (other && target.width() < wanted).then(|| convert::unstated(local, target))
+        }
+        _ => None,
+    }
 }
 
 fn wide(
@@ -179,7 +203,7 @@ fn memory(insn: Insn, answers: &Answers) -> Result<Patched, Refused> {
     };
     let bitfields = local.is_bitfield() || target.is_bitfield();
     if bitfields || !resizable(local.scalar, target.scalar) {
-        return Ok(Patched::Unfit(super::reason::sizes(&local, &target)));
+        return Ok(Patched::Unfit(sizes(&local, &target)));
     }
     if width(insn) != local.load {
         let (bytes, field) = (width(insn), local.load);

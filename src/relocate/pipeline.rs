@@ -100,9 +100,8 @@ pub fn relocate(bytes: &[u8], kernel: &Kernel, options: Options) -> Relocation {
 pub fn needs(object: &Object<'_>) -> Result<Vec<(u32, String)>, RelocateError> {
     let mut needs: Vec<_> =
         wanted(object)?.into_iter().map(|(kind, name)| (kind, name.to_owned())).collect();
-    let broken = |error: ReadError| RelocateError::Object(error.to_string());
-    if let Some(ubpf) = chosen_from(object).map_err(broken)? {
-        needs.extend(choose::wanted(object, &ubpf).map_err(broken)?);
+    if let Some(ubpf) = chosen_from(object)? {
+        needs.extend(choose::wanted(object, &ubpf)?);
     }
     needs.extend(lacks::ENUMS.map(|name| (0, name.to_owned())));
     needs.sort();

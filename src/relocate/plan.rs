@@ -11,7 +11,7 @@ use super::spec::{self, Path, Spec};
 use super::value::Field;
 use super::{Access, Action, Edit, Fixup, Missing, Plan, Policy, RelocateError};
 use super::{matches, reason, report};
-use crate::btf::{Btf, Type, TypeId, essential, kind};
+use crate::btf::{Btf, Type, TypeId, essential};
 use crate::isa::code::Insn;
 use crate::isa::opcode as op;
 use crate::kernel::Target;
@@ -28,32 +28,9 @@ pub(super) fn wanted<'o>(object: &Object<'o>) -> Result<Vec<(u32, &'o str)>, Rel
         .filter(|record| record.core.kind != CoreKind::LocalTypeId)
         .map(|record| record.core.root)
         .collect();
-    let key = |root| types.get(root).ok().map(|ty| (root_kind(&ty), essential(ty.name())));
-    let keys: BTreeSet<_> = roots.into_iter().filter_map(key).collect();
+    let keys: BTreeSet<_> =
+        roots.into_iter().filter_map(|root| candidates::key(&types, root).ok()).collect();
     Ok(keys.into_iter().filter(|(_, name)| !name.is_empty()).collect())
-}
-
-/// The kind of a type, by number; both forms of enums are one kind.
-pub(super) fn root_kind(ty: &Type<&str>) -> u32 {
-    match ty {
-        Type::Void => 0,
-        Type::Int { .. } => kind::INT,
-        Type::Ptr(_) => kind::PTR,
-        Type::Array { .. } => kind::ARRAY,
-        Type::Composite { union: false, .. } => kind::STRUCT,
-        Type::Composite { union: true, .. } => kind::UNION,
-        Type::Enum { .. } => kind::ENUM,
-        Type::Fwd { .. } => kind::FWD,
-        Type::Typedef { .. } => kind::TYPEDEF,
-        Type::Modifier { kind, .. } => *kind,
-        Type::Func { .. } => kind::FUNC,
-        Type::FuncProto { .. } => kind::FUNC_PROTO,
-        Type::Var { .. } => kind::VAR,
-        Type::DataSec { .. } => kind::DATASEC,
-        Type::Float { .. } => kind::FLOAT,
-        Type::DeclTag { .. } => kind::DECL_TAG,
-        Type::TypeTag { .. } => kind::TYPE_TAG,
-    }
 }
 
 /// See [`super::plan`].
@@ -126,8 +103,8 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
         let searched = list.iter().filter(|record| record.core.kind != CoreKind::LocalTypeId);
         let roots: BTreeMap<TypeId, (u32, &str)> = searched
             .filter_map(|record| {
-                let ty = types.get(record.core.root).ok()?;
-                Some((record.core.root, (root_kind(&ty), essential(ty.name()))))
+                let root = record.core.root;
+                Some((root, candidates::key(types, root).ok()?))
             })
             .filter(|(_, (_, name))| !name.is_empty())
             .collect();
@@ -267,7 +244,7 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             let patched = self.patch(record, &question, question.value, None)?;
             return Ok(self.done(record, access, patched));
         }
-        let name = self.types.get(root).map_or("", |ty| ty.name());
+        let name = self.types.name(root).unwrap_or_default();
         if name.is_empty() {
             let spelled = reason::spell(self.types, root);
             let why = format!("its type is {spelled}, which has no name to search for");
@@ -292,9 +269,10 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
                 let offset = |m: &Match<'_, '_>| m.path.as_ref().map(|path| path.bit_offset);
                 let agree = |m| offset(m) == offset(first) && m.value == first.value;
                 if !found.iter().all(agree) {
-                    let (local, candidates) = (access.local, report::answers(&found));
-                    let at = record.at.clone();
-                    return Err(RelocateError::Ambiguous { local, candidates, at });
+                    let Access { function, insn, local, .. } = access;
+                    let candidates = report::answers(&found);
+                    let at = record.at.clone().map(Box::new);
+                    return Err(RelocateError::Ambiguous { function, insn, local, candidates, at });
                 }
                 self.patch(record, &question, first.value, first.field)?
             }
@@ -373,7 +351,8 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             fields: question.field.zip(field),
             checked: question.checked,
         };
-        let (function, insn, at) = (record.function.to_owned(), record.insn, record.at.clone());
+        let (function, insn) = (record.function.to_owned(), record.insn);
+        let at = record.at.clone().map(Box::new);
         match patch::patch(code, &answers, self.loads, self.policy) {
             Ok(patched) => Ok(patched),
             Err(Refused::Instruction(why)) => {

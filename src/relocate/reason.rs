@@ -4,7 +4,7 @@ use super::compat::Pair;
 use super::field::Mismatch;
 use super::spec::{Path, Step};
 use super::value::{Field, Scalar};
-use crate::btf::{Btf, Member, Type, TypeId, essential};
+use crate::btf::{Btf, Member, Type, TypeId, essential, kind};
 use std::fmt::Write as _;
 
 /// How deep types are spelled and embedded structs searched.
@@ -20,42 +20,48 @@ pub fn spell(types: &Btf<'_>, id: TypeId) -> String {
 
 fn spell_within(types: &Btf<'_>, id: TypeId, depth: u32) -> String {
     let Some(below) = depth.checked_sub(1) else { return "…".into() };
-    let Ok(ty) = types.get(id) else { return "a broken type".into() };
-    let named = |keyword: &str, name: &str| {
-        if name.is_empty() {
-            format!("an anonymous {keyword}")
-        } else {
-            format!("{keyword} {name}")
-        }
-    };
-    match ty {
+    let broken = |_| "a broken type".into();
+    let named = |keyword| types.name(id).map_or_else(broken, |name| named(keyword, name));
+    match types.kind(id) {
+        // What is in them is not read: many are large.
+        Ok(kind::STRUCT) => named("struct"),
+        Ok(kind::UNION) => named("union"),
+        Ok(kind::ENUM | kind::ENUM64) => named("enum"),
+        Ok(_) => types.get(id).map_or_else(broken, |ty| spell_type(types, &ty, below)),
+        Err(error) => broken(error),
+    }
+}
+
+fn named(keyword: &str, name: &str) -> String {
+    if name.is_empty() { format!("an anonymous {keyword}") } else { format!("{keyword} {name}") }
+}
+
+fn spell_type(types: &Btf<'_>, ty: &Type<&str>, depth: u32) -> String {
+    match *ty {
         Type::Void => "void".into(),
         Type::Int { name, .. }
+        | Type::Composite { name, .. }
+        | Type::Enum { name, .. }
         | Type::Float { name, .. }
         | Type::Typedef { name, .. }
         | Type::Func { name, .. }
         | Type::Var { name, .. }
         | Type::DataSec { name, .. } => name.into(),
-        Type::Composite { union: false, name, .. } | Type::Fwd { union: false, name } => {
-            named("struct", name)
-        }
-        Type::Composite { union: true, name, .. } | Type::Fwd { union: true, name } => {
-            named("union", name)
-        }
-        Type::Enum { name, .. } => named("enum", name),
+        Type::Fwd { union: false, name } => named("struct", name),
+        Type::Fwd { union: true, name } => named("union", name),
         Type::Ptr(to) => {
-            let to = spell_within(types, to, below);
+            let to = spell_within(types, to, depth);
             if to.ends_with('*') { format!("{to}*") } else { format!("{to} *") }
         }
         Type::Array { elem, len, .. } => {
-            let elem = spell_within(types, elem, below);
+            let elem = spell_within(types, elem, depth);
             let (base, dims) = elem.split_once('[').map_or((&*elem, ""), |(base, _)| {
                 (base, elem.get(base.len()..).unwrap_or_default())
             });
             if len == 0 { format!("{base}[]{dims}") } else { format!("{base}[{len}]{dims}") }
         }
         Type::Modifier { ty, .. } | Type::TypeTag { ty, .. } | Type::DeclTag { ty, .. } => {
-            spell_within(types, ty, below)
+            spell_within(types, ty, depth)
         }
         Type::FuncProto { .. } => "a function".into(),
     }
@@ -95,9 +101,8 @@ impl<'a> Look<'_, 'a> {
 
     fn collect(&mut self, id: TypeId, depth: u32, found: &mut Vec<Member<&'a str>>) {
         let Some(below) = depth.checked_sub(1).filter(|_| self.left > 0) else { return };
-        let ty = self.types.strip(id).and_then(|id| self.types.get(id));
-        let Ok(Type::Composite { members, .. }) = ty else { return };
-        for member in members {
+        let members = self.types.strip(id).and_then(|id| self.types.members(id));
+        for member in members.into_iter().flatten().flatten() {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
                 return;
@@ -158,8 +163,8 @@ fn bare(name: &str) -> &str {
 pub(super) fn near_types(types: &Btf<'_>, kind: u32, name: &str) -> Vec<String> {
     let close = |other: &str| other.len().abs_diff(name.len()) <= name.len() / 2 + 1;
     let names = types.ids().filter_map(|id| {
-        let ty = types.get(id).ok()?;
-        (super::plan::root_kind(&ty) == kind).then(|| essential(ty.name()))
+        let (of, name) = super::candidates::key(types, id).ok()?;
+        (of == kind).then_some(name)
     });
     // Only those that share their beginning or end can be many; the rest is cut by length.
     let first = bare(name).get(..1).unwrap_or_default();

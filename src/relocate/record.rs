@@ -64,13 +64,9 @@ struct Span<'o> {
 
 /// Every record that belongs to a function; `None` if the object has no types.
 pub(super) fn records<'o>(object: &Object<'o>) -> Result<Option<Records<'o>>, RelocateError> {
-    let Some(types) = object.types().map_err(broken)? else { return Ok(None) };
+    let Some(types) = object.types()? else { return Ok(None) };
     let list = of_part(object, &types)?;
     Ok(Some(Records { types, list }))
-}
-
-fn broken(error: ReadError) -> RelocateError {
-    RelocateError::Object(error.to_string())
 }
 
 /// The same of an object, or of what it has set aside, whose types are `types`.
@@ -78,8 +74,8 @@ pub(super) fn of_part<'o>(
     object: &Object<'o>,
     types: &Btf<'o>,
 ) -> Result<Vec<Record<'o>>, RelocateError> {
-    let Some(ext) = object.ext(types).map_err(broken)? else { return Ok(Vec::new()) };
-    let functions = functions(object).map_err(broken)?;
+    let Some(ext) = object.ext(types)? else { return Ok(Vec::new()) };
+    let functions = functions(object)?;
     let mut list = Vec::new();
     for (name, records) in &ext.sections {
         let mut known = object.sections.iter().enumerate();
@@ -91,7 +87,7 @@ pub(super) fn of_part<'o>(
             let offset = core.insn_off as usize;
             if !offset.is_multiple_of(SLOT) {
                 let why = format!("it is about byte {offset}, where no instruction begins");
-                let (place, at) = (place(name, number), lines.at(core.insn_off, 0));
+                let (place, at) = (place(name, number), lines.at(core.insn_off, 0).map(Box::new));
                 return Err(RelocateError::Record { place, at, why });
             }
             let slot = offset / SLOT;

@@ -1,14 +1,14 @@
 //! What is told about a record: local and target paths, the answers, and what was tried in vain.
 
-use super::candidates::Candidate;
+use super::candidates::{self, Candidate};
 use super::field::Mismatch;
-use super::plan::{Match, root_kind};
+use super::plan::Match;
 use super::reason::{self, spell, spell_path};
 use super::record::Record;
 use super::spec::{Path, Spec};
 use super::value::Field;
-use super::{Access, Action, Cause, Missing, Tried};
-use crate::btf::{Btf, Type, TypeId, essential};
+use super::{Access, Action, Cause, Missing, Sought, Tried};
+use crate::btf::{Btf, TypeId, kind};
 use crate::object::btf_ext::CoreKind;
 use std::fmt::Write as _;
 
@@ -136,9 +136,9 @@ pub(super) fn missing(
 ) -> Missing {
     let Some((first, mismatch)) = candidates.first() else {
         let why = format!("the target has no {}", reason::wanted_name(types, root));
-        let root = types.get(root).ok();
-        let root = root.map(|ty| (root_kind(&ty), essential(ty.name()).to_owned()));
-        return Missing { cause: Cause::NoType, root, ..Missing::because(why) };
+        let key = candidates::key(types, root).ok();
+        let sought = key.map(|(kind, name)| Sought::Type(kind, name.to_owned()));
+        return Missing { cause: Cause::NoType, sought, ..Missing::because(why) };
     };
     // Of many copies of one type one is enough.
     let mut listed: Vec<Tried> = Vec::new();
@@ -152,11 +152,13 @@ pub(super) fn missing(
         }
     }
     let level = mismatch.level.as_ref();
-    let cause = match level.map(|(id, _)| first.types.get(*id)) {
+    let cause = match level.map(|(id, _)| candidates::root_kind(first.types, *id)) {
         None => Cause::OtherType,
-        Some(Ok(Type::Enum { .. })) => Cause::NoEnumerator,
+        Some(Ok(kind::ENUM)) => Cause::NoEnumerator,
         Some(_) => Cause::NoField,
     };
-    let near = level.map(|(id, name)| reason::near(first.types, *id, name)).unwrap_or_default();
-    Missing { cause, why: mismatch.why.clone(), tried: listed, near, root: None }
+    let module = || first.module.map(str::to_owned);
+    let sought =
+        level.map(|(id, name)| Sought::Within { module: module(), id: *id, name: name.clone() });
+    Missing { cause, why: mismatch.why.clone(), tried: listed, near: Vec::new(), sought }
 }

@@ -5,7 +5,7 @@
 
 use super::Policy;
 use super::fail::Fail;
-use crate::btf::{Btf, Type, TypeId, essential};
+use crate::btf::{Btf, Type, TypeId, essential, kind};
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::Core;
 
@@ -73,7 +73,7 @@ impl<'a> Spec<'a> {
         core: &Core<'a>,
         policy: Policy,
     ) -> Result<Spec<'a>, Fail> {
-        types.get(core.root)?;
+        types.kind(core.root)?;
         if is_type_kind(core.kind) {
             return match core.access {
                 "0" => Ok(Spec::Type),
@@ -180,25 +180,30 @@ fn walk<'a>(
     path.enter(types, Step::Index { index: *first, array: None, elem: at, count: 1 }, policy)?;
     for index in rest {
         at = types.strip(at)?;
-        let step = match types.get(at)? {
-            Type::Composite { name, members, .. } => {
-                let member = members.get(*index as usize).ok_or_else(|| {
-                    Fail::invalid(format!(
-                        "the local struct {name:?} has {} members and none numbered {index}",
-                        members.len()
-                    ))
-                })?;
+        let step = match types.kind(at)? {
+            kind::STRUCT | kind::UNION => {
+                let mut members = types.members(at)?;
+                let Some(member) = members.nth(*index as usize) else {
+                    let (name, count) = (types.name(at)?, types.members(at)?.count());
+                    return Err(Fail::invalid(format!(
+                        "the local struct {name:?} has {count} members and none numbered {index}",
+                    )));
+                };
+                let member = member?;
                 path.move_by(member.bit_offset.into(), policy)?;
                 at = member.ty;
                 if member.name.is_empty() {
                     continue;
                 }
-                let last = *index as usize + 1 == members.len();
-                let Field { bit_shift, width } = bits(types, member, policy)?;
+                let last = members.next().is_none();
+                let Field { bit_shift, width } = bits(types, &member, policy)?;
                 path.move_by(bit_shift.into(), policy)?;
                 Step::Member { name: member.name, ty: member.ty, width, last }
             }
-            Type::Array { elem, len, .. } => {
+            kind::ARRAY => {
+                let Type::Array { elem, len, .. } = types.get(at)? else {
+                    return Err(Fail::invalid("its path goes into a broken array"));
+                };
                 let flexible = len == 0 && path.at_end_of_struct();
                 if *index >= len && !flexible {
                     return Err(Fail::invalid(format!(
@@ -236,7 +241,11 @@ pub(super) fn bits(
     if member.bit_width != 0 || policy == Policy::Libbpf {
         return Ok(plain);
     }
-    Ok(match types.get(types.strip(member.ty)?)? {
+    let ty = types.strip(member.ty)?;
+    if types.kind(ty)? != kind::INT {
+        return Ok(plain);
+    }
+    Ok(match types.get(ty)? {
         Type::Int { bytes, bits, bit_offset, .. } if u32::from(bits) < bytes.saturating_mul(8) => {
             Field { bit_shift: bit_offset, width: bits }
         }

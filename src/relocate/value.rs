@@ -6,8 +6,9 @@ use super::Policy;
 use super::compat::Shapes;
 use super::fail::Fail;
 use super::spec::{Path, Step};
-use crate::btf::{Btf, Type, encoding};
+use crate::btf::{Btf, Type, TypeId, encoding, kind};
 use crate::object::btf_ext::CoreKind;
+use crate::object::wanted;
 use crate::target::Endian;
 
 /// How a field lies in memory.
@@ -27,6 +28,8 @@ pub(super) struct Field {
     pub(super) load: u32,
     /// Whether it is an element of an array, or the root itself.
     pub(super) element: bool,
+    /// Of a local number in ubpfc's objects: how many of its bits the program uses, where that may be more than its type has.
+    pub(super) wanted: Option<u32>,
 }
 
 /// What a load of a field gives.
@@ -70,14 +73,18 @@ impl Scalar {
         matches!(self, Scalar::Int(encoding) if encoding & encoding::BOOL != 0)
     }
 
-    fn of(ty: &Type<&str>) -> Scalar {
-        match ty {
-            Type::Int { encoding, .. } => Scalar::Int(*encoding),
-            Type::Enum { signed, .. } => Scalar::Enum { signed: *signed },
+    fn of(types: &Btf<'_>, id: TypeId) -> Result<Scalar, Fail> {
+        // The members of a struct are no matter.
+        if matches!(types.kind(id)?, kind::STRUCT | kind::UNION) {
+            return Ok(Scalar::Other);
+        }
+        Ok(match types.get(id)? {
+            Type::Int { encoding, .. } => Scalar::Int(encoding),
+            Type::Enum { signed, .. } => Scalar::Enum { signed },
             Type::Ptr(_) => Scalar::Ptr,
             Type::Float { .. } => Scalar::Float,
             _ => Scalar::Other,
-        }
+        })
     }
 }
 
@@ -87,25 +94,29 @@ impl Field {
         let bit_offset = path.bit_offset;
         match path.steps.last() {
             None => Err(Fail::invalid("it has no path")),
-            Some(Step::Index { elem, count, .. }) => {
+            Some(Step::Index { array, elem, count, .. }) => {
                 let one = types.size(*elem)?;
                 let size = one.checked_mul(*count).ok_or_else(|| Fail::too_big("it is too big"))?;
-                let scalar = Scalar::of(&types.get(*elem)?);
+                let scalar = Scalar::of(types, *elem)?;
                 let offset = bit_offset / 8;
-                Ok(Field { bit_offset, offset, size, bits: None, scalar, load: one, element: true })
+                let elem = array.and_then(|array| element_of(types, array));
+                let wanted = elem.and_then(|elem| wanted(types, elem));
+                let (bits, load, element) = (None, one, true);
+                Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
             }
             Some(Step::Member { ty, width: 0, .. }) => {
                 let stripped = types.strip(*ty)?;
                 let size = types.size(stripped)?;
                 let element = types.dimensions(stripped)?;
                 let load = element.map_or(Ok(size), |dims| types.size(dims.elem))?;
-                let scalar = Scalar::of(&types.get(stripped)?);
+                let scalar = Scalar::of(types, stripped)?;
                 let offset = bit_offset / 8;
-                Ok(Field { bit_offset, offset, size, bits: None, scalar, load, element: false })
+                let wanted = wanted(types, element_of(types, stripped).unwrap_or(*ty));
+                let (bits, element) = (None, false);
+                Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
             }
             Some(Step::Member { ty, width, .. }) => {
-                let ty = types.get(types.strip(*ty)?)?;
-                bitfield(&ty, bit_offset, *width)
+                bitfield(types, types.strip(*ty)?, bit_offset, *width)
             }
         }
     }
@@ -113,6 +124,21 @@ impl Field {
     /// Whether its answers depend on how the compiler chose to load it.
     pub(super) fn is_bitfield(&self) -> bool {
         self.bits.is_some()
+    }
+
+    /// Whether more of it is used than its type has.
+    pub(super) fn is_widened(&self) -> bool {
+        self.wanted.is_some_and(|bits| bits > self.load.saturating_mul(8))
+    }
+
+    /// Whether every value of another number is one of its type.
+    pub(super) fn holds(&self, other: &Field) -> bool {
+        let bits = |field: &Field| if field.is_bitfield() { field.width() } else { field.load * 8 };
+        match (self.scalar.signed(), other.scalar.signed()) {
+            (true, true) | (false, false) => bits(other) <= bits(self),
+            (true, false) => bits(other) < bits(self),
+            (false, true) => false,
+        }
     }
 
     /// Its width in bits.
@@ -161,11 +187,14 @@ impl Field {
 }
 
 /// A bitfield in the smallest load unit that holds it, at a multiple of its size.
-fn bitfield(ty: &Type<&str>, bit_offset: u32, width: u8) -> Result<Field, Fail> {
-    let mut size = match ty {
-        Type::Int { bytes: size, .. } | Type::Enum { size, .. } if *size != 0 => *size,
-        _ => return Err(Fail::invalid("a bitfield is neither integer nor enum")),
+fn bitfield(types: &Btf<'_>, ty: TypeId, bit_offset: u32, width: u8) -> Result<Field, Fail> {
+    let mut size = match types.kind(ty)? {
+        kind::INT | kind::ENUM | kind::ENUM64 => types.size(ty)?,
+        _ => 0,
     };
+    if size == 0 {
+        return Err(Fail::invalid("a bitfield is neither integer nor enum"));
+    }
     let unit = |size: u32| (bit_offset / 8 / size).wrapping_mul(size);
     let end = u64::from(bit_offset) + u64::from(width);
     while end > (u64::from(unit(size)) + u64::from(size)) * 8 {
@@ -174,6 +203,23 @@ fn bitfield(ty: &Type<&str>, bit_offset: u32, width: u8) -> Result<Field, Fail> 
         }
         size *= 2;
     }
-    let (offset, scalar) = (unit(size), Scalar::of(ty));
-    Ok(Field { bit_offset, offset, size, bits: Some(width), scalar, load: 0, element: false })
+    let (offset, scalar) = (unit(size), Scalar::of(types, ty)?);
+    let (bits, load, element, wanted) = (Some(width), 0, false, None);
+    Ok(Field { bit_offset, offset, size, bits, scalar, load, element, wanted })
+}
+
+/// The type of an array's elements, as it is written.
+fn element_of(types: &Btf<'_>, array: TypeId) -> Option<TypeId> {
+    match types.get(array) {
+        Ok(Type::Array { elem, .. }) => Some(elem),
+        _ => None,
+    }
+}
+
+/// How many bits of a local number are used, where its type says so.
+fn wanted(types: &Btf<'_>, ty: TypeId) -> Option<u32> {
+    match types.get(ty) {
+        Ok(Type::Typedef { name, .. }) => wanted::bits(name),
+        _ => None,
+    }
 }

@@ -9,7 +9,7 @@ mod place;
 pub mod show;
 
 use super::decls::{Decls, ValueDecl};
-use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KLeaf, KPath, KThen, UnOp};
+use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KPath, KThen, UnOp};
 use super::types::{IntTy, Ty};
 use super::{arith, consteval, fold, typeexpr, unbuilt};
 use crate::diag::{Code, Diagnostic, Diags};
@@ -312,7 +312,7 @@ fn is_truth(value: &KExpr) -> bool {
         KExprKind::Binary(op, ..) => {
             matches!(op, BinOp::Eq | BinOp::Ne | BinOp::LtU | BinOp::LeU | BinOp::LtS | BinOp::LeS)
         }
-        KExprKind::Path(KPath { leaf: KLeaf::Bits { width: 1, word }, .. }) => !word.signed,
+        // Whatever it is taken for, the kernel may have more of it.
         KExprKind::Path(_) | KExprKind::Enumerator { .. } | KExprKind::Convert(..) => false,
     }
 }

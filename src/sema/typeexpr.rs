@@ -130,7 +130,9 @@ impl Resolver<'_> {
                 if parts.contains(&Ty::Error) { Ty::Error } else { Ty::Tuple(Arc::from(parts)) }
             }
             TypeExprKind::Void => self.no_value("`void` has no value", span),
-            TypeExprKind::Func => self.no_value("a function is no value; a pointer to it is", span),
+            TypeExprKind::Func(..) => {
+                self.no_value("a function is no value; a pointer to it is", span)
+            }
             TypeExprKind::Union(_) | TypeExprKind::Anonymous(..) => {
                 self.no_value("a union or an anonymous struct cannot be a value's type", span)
             }
@@ -169,7 +171,9 @@ impl Resolver<'_> {
             TypeExprKind::Error => Ty::Error,
             _ if self.memory == Memory::Kernel => Ty::Ptr(Pointee::Kernel(kernel_name(target))),
             TypeExprKind::Char => Ty::Ptr(Pointee::UserStr),
-            TypeExprKind::Void | TypeExprKind::Func => Ty::Ptr(Pointee::User(Arc::new(Ty::Void))),
+            TypeExprKind::Void | TypeExprKind::Func(..) => {
+                Ty::Ptr(Pointee::User(Arc::new(Ty::Void)))
+            }
             TypeExprKind::Union(name) => Ty::Ptr(Pointee::Kernel(name.name.clone())),
             _ => match self.resolve(target) {
                 Ty::Error => Ty::Error,
@@ -277,7 +281,7 @@ fn kernel_name(target: &TypeExpr) -> Name {
         | TypeExprKind::Anonymous(..)
         | TypeExprKind::Ptr(_)
         | TypeExprKind::Array(..)
-        | TypeExprKind::Func
+        | TypeExprKind::Func(..)
         | TypeExprKind::Tuple(_)
         | TypeExprKind::Error => Name::new_static("void"),
     }

@@ -570,10 +570,19 @@ pub enum TypeExprKind {
     Ptr(Box<TypeExpr>),
     /// `T[n]`, `T[]`
     Array(Box<TypeExpr>, Option<Box<Expr>>),
-    /// `T (*)(…)`: only as a pointer's target, in kernel structs.
-    Func,
+    /// `T (*)(…)`: only as a pointer's target, in kernel structs and prototypes.
+    Func(Box<TypeExpr>, FuncParams),
     /// `(T, T)`
     Tuple(Vec<TypeExpr>),
     /// Something that could not be parsed.
     Error,
+}
+
+/// What a function takes.
+#[derive(Clone, Debug)]
+pub struct FuncParams {
+    /// The types in order; a single `void` stands for none.
+    pub types: Vec<TypeExpr>,
+    /// Whether `...` follows.
+    pub variadic: bool,
 }

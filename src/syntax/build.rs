@@ -4,8 +4,8 @@
 //! nothing (`1 = 2`, `unsigned bool`) is reported here.
 
 use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, FieldDecl, Ident, Name, ProbeSpec, StmtKind, StrLit, TypeExpr,
-    TypeExprKind, UnaryOp,
+    BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec, StmtKind,
+    StrLit, TypeExpr, TypeExprKind, UnaryOp,
 };
 use super::expected::shown;
 use super::token::Token;
@@ -40,7 +40,7 @@ pub(super) enum DeclaratorOp {
     /// `[n]`
     Array(Option<Expr>),
     /// `(…)`
-    Func,
+    Func(FuncParams),
 }
 
 /// A declarator: the name, and what is around it from the inside out.
@@ -65,7 +65,7 @@ impl Declarator {
             let kind = match op {
                 DeclaratorOp::Ptr => TypeExprKind::Ptr(Box::new(inner)),
                 DeclaratorOp::Array(n) => TypeExprKind::Array(Box::new(inner), n.map(Box::new)),
-                DeclaratorOp::Func => TypeExprKind::Func,
+                DeclaratorOp::Func(params) => TypeExprKind::Func(Box::new(inner), params),
             };
             TypeExpr { kind, span }
         });

@@ -96,7 +96,7 @@ fn one_file_serves_several_objects_and_is_smaller_than_what_bpftool_makes() {
     let dir = tempfile::tempdir().unwrap();
     // Objects of our own have the types of tracepoints kept as well, of which bpftool knows nothing.
     let objects: Vec<_> =
-        objects(dir.path()).into_iter().filter(|(name, _)| name.contains(".bpf.c")).collect();
+        objects(dir.path()).into_iter().filter(|(name, _)| name.contains(".bpf.")).collect();
     // For kernels before 5.10 bpftool's can be the smaller one: it leaves out types that no record matches, which are kept here, since a type that does not match is not the same as none.
     for kernel in ["aarch64-5.10.0-32-arm64", "x86_64-6.1.0-50-cloud-amd64"].map(kernels::named) {
         let whole = dir.path().join("whole.btf");

@@ -69,11 +69,14 @@ fn answers(block: &[&str], questions: &[Question], policy: Policy) -> Vec<String
                     let lines: Vec<String> = instructions(code).map(|(_, text)| text).collect();
                     lines.join("; ")
                 }
-                Edit::Missing(missing) if missing.near.is_empty() => {
-                    format!("missing: {}", missing.why)
-                }
                 Edit::Missing(missing) => {
-                    format!("missing: {}; near: {}", missing.why, missing.near.join(", "))
+                    let mut missing = missing.clone();
+                    missing.suggest(&target);
+                    let near = match missing.near.join(", ") {
+                        near if near.is_empty() => near,
+                        near => format!("; near: {near}"),
+                    };
+                    format!("missing: {}{near}", missing.why)
                 }
             })
             .collect(),

@@ -1,11 +1,16 @@
-//! One object for one target, by libbpf and by ours: where the answers are the same, and where they differ.
+//! Questions about one target, answered by libbpf and by ours: where the answers are the same, and where they differ.
+//!
+//! Questions share an object, as in real programs, where one may rule out candidates for another. A question for which the object is refused has one of its own, behind those about the same type
+//! that precede it.
 
 use super::kernels::Kernel;
 use super::libbpf::{self, Answer};
 use super::subject::{self, PROGRAM, Question};
 use std::collections::BTreeSet;
+use std::path::Path;
 use ubpfc::isa::code::Insn;
 use ubpfc::isa::opcode::{CALL, JMP};
+use ubpfc::kernel::Target;
 use ubpfc::object::read::Object;
 use ubpfc::relocate::{self, Edit, Plan, Policy, RelocateError};
 
@@ -33,7 +38,7 @@ pub(crate) struct Difference {
     pub(crate) said: String,
 }
 
-/// What came of an object and a target.
+/// What came of the questions.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// Answered, with the same instructions.
@@ -46,99 +51,177 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    fn count(&mut self, question: &Question, theirs: Outcome, ours: Outcome, said: String) {
-        if theirs == ours {
+    fn count(&mut self, question: &Question, theirs: &Outcome, (ours, said): (Outcome, String)) {
+        if *theirs == ours {
             match ours {
                 Outcome::Answered(_) => self.answered += 1,
                 Outcome::Missing => self.missing += 1,
                 Outcome::Refused => self.refused += 1,
             }
         } else {
-            self.differences.push(Difference { question: question.clone(), theirs, ours, said });
+            let (question, theirs) = (question.clone(), theirs.clone());
+            self.differences.push(Difference { question, theirs, ours, said });
+        }
+    }
+
+    fn add(&mut self, other: Comparison) {
+        self.answered += other.answered;
+        self.missing += other.missing;
+        self.refused += other.refused;
+        self.differences.extend(other.differences);
+    }
+}
+
+/// How many questions an object asks at most, unless more are about one type.
+const TOGETHER: usize = 4096;
+
+/// Asks both, ours by each of these policies. The questions about one type must stand together.
+pub(crate) fn compare<const N: usize>(
+    local: &Kernel,
+    target: &Kernel,
+    questions: &[Question],
+    policies: [Policy; N],
+) -> [Comparison; N] {
+    let local = &*subject::in_order(&local.bytes, target.endian());
+    let (file, types) = (target.file(), target.target());
+    let mut comparisons = policies.map(|_| Comparison::default());
+    let mut together = Vec::new();
+    let mut about: Vec<&[Question]> = questions.chunk_by(|a, b| a.root == b.root).collect();
+    about.push(&[]);
+    for same in about {
+        if !together.is_empty() && (same.is_empty() || together.len() + same.len() > TOGETHER) {
+            let questions = &std::mem::take(&mut together);
+            let places = subject::places(questions);
+            let asker = Asker { local, target: &types, file: file.path(), questions, places };
+            for (comparison, more) in comparisons.iter_mut().zip(asker.compare(policies)) {
+                comparison.add(more);
+            }
+        }
+        together.extend_from_slice(same);
+    }
+    comparisons
+}
+
+/// Asks questions of one object.
+struct Asker<'q> {
+    local: &'q [u8],
+    target: &'q Target<'q>,
+    file: &'q Path,
+    questions: &'q [Question],
+    /// The slot of each.
+    places: Vec<usize>,
+}
+
+impl Asker<'_> {
+    fn compare<const N: usize>(&self, policies: [Policy; N]) -> [Comparison; N] {
+        let mut asked: BTreeSet<usize> = (0..self.questions.len()).collect();
+        // Ours says first for which ones it would refuse the object: that spares many objects.
+        let mut alone = self.refused(asked.clone());
+        asked.retain(|number| !alone.contains(number));
+        let mut theirs = self.theirs(&asked);
+        while let Some(record) = theirs.failed_record() {
+            let number = *asked.iter().nth(record).unwrap();
+            assert!(asked.remove(&number) && alone.insert(number), "refused twice");
+            theirs = self.theirs(&asked);
+        }
+        assert!(!theirs.refused(), "{}", theirs.log);
+        let mut comparisons = policies.map(|policy| {
+            let plan = self.ours(&asked, policy);
+            let mut comparison = Comparison::default();
+            for (record, number) in asked.iter().enumerate() {
+                let ours = match &plan {
+                    Ok(plan) => our_outcome(plan, record),
+                    Err(error) => (Outcome::Refused, error.to_string()),
+                };
+                let theirs = self.their_outcome(&theirs, *number);
+                comparison.count(&self.questions[*number], &theirs, ours);
+            }
+            comparison
+        });
+        for number in alone {
+            let question = &self.questions[number];
+            let before = asked.range(..number).rev().copied();
+            let mut asked: BTreeSet<usize> =
+                before.take_while(|n| self.questions[*n].root == question.root).collect();
+            asked.insert(number);
+            let record = asked.len() - 1;
+            let answer = self.theirs(&asked);
+            let theirs = match answer.failed_record() {
+                None if !answer.refused() => self.their_outcome(&answer, number),
+                failed => {
+                    assert_eq!(failed, Some(record), "{}", answer.log);
+                    Outcome::Refused
+                }
+            };
+            for (comparison, policy) in comparisons.iter_mut().zip(policies) {
+                let (ours, said) = match self.ours(&asked, policy) {
+                    Ok(plan) => our_outcome(&plan, record),
+                    Err(error) => (Outcome::Refused, error.to_string()),
+                };
+                comparison.count(question, &theirs, (ours, said + &answer.log));
+            }
+        }
+        comparisons
+    }
+
+    fn object(&self, asked: &BTreeSet<usize>) -> Vec<u8> {
+        subject::object(self.local, self.questions, |number| asked.contains(&number))
+    }
+
+    fn theirs(&self, asked: &BTreeSet<usize>) -> Answer {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), self.object(asked)).unwrap();
+        libbpf::relocate(file.path(), self.file)
+    }
+
+    fn ours(&self, asked: &BTreeSet<usize>, policy: Policy) -> Result<Plan, RelocateError> {
+        relocate::plan(&Object::parse(&self.object(asked)).unwrap(), self.target, policy)
+    }
+
+    /// The questions for which ours refuses an object by libbpf's policy.
+    fn refused(&self, mut asked: BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut refused = BTreeSet::new();
+        while let Err(error) = self.ours(&asked, Policy::Libbpf) {
+            let number = match named(&error) {
+                Named::Record(record) => *asked.iter().nth(record).unwrap(),
+                Named::Slot(slot) => self.places.binary_search(&slot).unwrap(),
+            };
+            assert!(asked.remove(&number), "{error}");
+            refused.insert(number);
+        }
+        refused
+    }
+
+    fn their_outcome(&self, answer: &Answer, number: usize) -> Outcome {
+        let code = &answer.programs[PROGRAM][self.places[number]..];
+        let code = &code[..self.questions[number].slots()];
+        if code.iter().all(|insn| *insn == POISON) {
+            Outcome::Missing
+        } else {
+            Outcome::Answered(code.to_vec())
         }
     }
 }
 
-/// Asks both. What one of them refuses is counted, left out, and both are asked again.
-pub(crate) fn compare(
-    local: &Kernel,
-    target: &Kernel,
-    questions: &[Question],
-    policy: Policy,
-) -> Comparison {
-    let places = subject::places(questions);
-    let target_file = target.file();
-    let types = target.target();
-    let mut comparison = Comparison::default();
-    let mut left_out = BTreeSet::new();
-    loop {
-        let asked: Vec<usize> =
-            (0..questions.len()).filter(|number| !left_out.contains(number)).collect();
-        let object = subject::object(&local.bytes, questions, |n| !left_out.contains(&n));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &object).unwrap();
-        let theirs = libbpf::relocate(file.path(), target_file.path());
-        let known = theirs.error == 0 || theirs.failed_record().is_some();
-        assert!(known, "{}: {}", target.name, theirs.log);
-        let plan_of = |n: usize| {
-            let object = subject::object(&local.bytes, questions, |number| {
-                number < n && !left_out.contains(&number)
-            });
-            relocate::plan(&Object::parse(&object).unwrap(), &types, policy)
-        };
-        let ours = relocate::plan(&Object::parse(&object).unwrap(), &types, policy);
-        let refused = match (theirs.failed_record(), &ours) {
-            (None, Ok(plan)) => {
-                for (record, number) in asked.into_iter().enumerate() {
-                    let (question, place) = (&questions[number], places[number]);
-                    let theirs = their_outcome(&theirs, place, question.slots());
-                    let (ours, said) = our_outcome(plan, record);
-                    comparison.count(question, theirs, ours, said);
-                }
-                return comparison;
-            }
-            (Some(record), Err(error)) => {
-                let number = asked[record];
-                let same = plan_of(number).is_ok() && plan_of(number + 1).is_err();
-                let ours = if same { Outcome::Refused } else { Outcome::Missing };
-                let said = if same {
-                    error.to_string()
-                } else {
-                    format!("not refused; elsewhere {error}")
-                };
-                comparison.count(&questions[number], Outcome::Refused, ours, said + &theirs.log);
-                number
-            }
-            (Some(record), Ok(plan)) => {
-                let number = asked[record];
-                let (ours, said) = our_outcome(plan, record);
-                comparison.count(&questions[number], Outcome::Refused, ours, said + &theirs.log);
-                number
-            }
-            (None, Err(error)) => {
-                let number = first_refused(questions.len(), plan_of);
-                let theirs = their_outcome(&theirs, places[number], questions[number].slots());
-                comparison.count(&questions[number], theirs, Outcome::Refused, error.to_string());
-                number
-            }
-        };
-        assert!(left_out.insert(refused), "{}: refused twice", target.name);
-    }
+/// What an error names.
+enum Named {
+    /// The number of a record in its section.
+    Record(usize),
+    /// A slot of the program.
+    Slot(usize),
 }
 
-/// The question for which ours refuses an object: the first with which it does.
-fn first_refused(count: usize, plan_of: impl Fn(usize) -> Result<Plan, RelocateError>) -> usize {
-    let (mut good, mut bad) = (0, count);
-    while bad - good > 1 {
-        let middle = usize::midpoint(good, bad);
-        if plan_of(middle).is_ok() { good = middle } else { bad = middle }
+fn named(error: &RelocateError) -> Named {
+    match error {
+        RelocateError::Record { place, .. } | RelocateError::TooBig { place, .. } => {
+            let (_, number) = place.split_once("record ").unwrap();
+            Named::Record(number.split(' ').next().unwrap().parse().unwrap())
+        }
+        RelocateError::Ambiguous { insn, .. }
+        | RelocateError::Instruction { insn, .. }
+        | RelocateError::Range { insn, .. } => Named::Slot(*insn),
+        error => panic!("{error}"),
     }
-    good
-}
-
-fn their_outcome(answer: &Answer, place: usize, slots: usize) -> Outcome {
-    let code = answer.programs[PROGRAM][place..place + slots].to_vec();
-    if code.iter().all(|insn| *insn == POISON) { Outcome::Missing } else { Outcome::Answered(code) }
 }
 
 fn our_outcome(plan: &Plan, record: usize) -> (Outcome, String) {

@@ -26,9 +26,9 @@ impl Kernel {
         btf
     }
 
-    /// Whether it is little-endian.
-    pub(crate) fn is_little(&self) -> bool {
-        self.btf().endian == Endian::Little
+    /// Its byte order.
+    pub(crate) fn endian(&self) -> Endian {
+        self.btf().endian
     }
 
     /// The size of its pointers: that of `long`.

@@ -15,4 +15,5 @@ mod libbpf;
 mod notation;
 mod odd;
 mod programs;
+mod prototypes;
 mod subject;

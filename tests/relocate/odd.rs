@@ -43,7 +43,8 @@ impl<'t> Block<'t> {
             }
         };
         let questions: Vec<_> = self.lines_of("ask").map(question).collect();
-        compare(&kernel(local), &kernel(target), &questions, policy)
+        let [comparison] = compare(&kernel(local), &kernel(target), &questions, [policy]);
+        comparison
     }
 }
 

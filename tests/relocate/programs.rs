@@ -1,6 +1,6 @@
 //! Whole objects, of this compiler and of clang: relocated by libbpf's policy they have libbpf's code on every kernel, and relocated strictly they load where there are no types.
 
-use super::kernels::{self, Kernel};
+use super::kernels;
 use super::libbpf;
 use super::support::{package, require, require_all, run};
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ use ubpfc::isa::code::Insn;
 use ubpfc::kernel::Target;
 use ubpfc::object::read::Object;
 use ubpfc::relocate::{self, ApplyError, Policy, RelocateError};
+use ubpfc::target::Endian;
 
 /// An object in a folder of its own.
 struct Subject {
@@ -117,7 +118,7 @@ fn differences(ours: &[u8], theirs: &libbpf::Answer) -> String {
 
 fn same_code(subjects: &[Subject]) {
     let mut wrong = String::new();
-    for kernel in kernels::all().filter(Kernel::is_little) {
+    for kernel in kernels::all().filter(|kernel| kernel.endian() == Endian::Little) {
         let (file, target) = (kernel.file(), kernel.target());
         for subject in subjects {
             let bytes = std::fs::read(&subject.path).unwrap();

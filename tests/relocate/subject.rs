@@ -1,9 +1,9 @@
 //! Objects that ask questions: one program, one instruction for each.
 //!
-//! The local types are those of a real kernel, all of them; each question is about one of these, and its instruction holds the answer on the local type, as compilers write it. The answers are computed here
+//! The local types are those of a real kernel, all of them, in either byte order; each question is about one of these, and its instruction holds the answer on the local type, as compilers write it. The answers are computed here
 //! anew, by the rules that clang and libbpf agree on.
 
-use ubpfc::btf::{Btf, Type, TypeId, kind};
+use ubpfc::btf::{Btf, MAGIC, Type, TypeId, kind};
 use ubpfc::isa::code::Insn;
 use ubpfc::isa::opcode::*;
 use ubpfc::object::btf_ext::{self, CoreKind, CoreRecord, SectionInfo};
@@ -82,13 +82,14 @@ impl Question {
     }
 }
 
-/// An object that asks them all, in that order, over local types that are a whole `.BTF` section. A question that is `None` is left out, its slot remains.
+/// An object that asks them, in that order, over local types that are a whole `.BTF` section, in whose byte order the object is. A question that is not asked keeps its slot.
 pub(crate) fn object(
     types: &[u8],
     questions: &[Question],
     asked: impl Fn(usize) -> bool,
 ) -> Vec<u8> {
-    let mut strings = Appended::new(types);
+    let endian = order(types);
+    let mut strings = Appended::new(types, endian);
     let mut info = SectionInfo { name: strings.add(SECTION), ..SectionInfo::default() };
     let mut code = Vec::new();
     for (number, question) in questions.iter().enumerate() {
@@ -98,15 +99,31 @@ pub(crate) fn object(
             let Question { root, kind, .. } = *question;
             info.core.push(CoreRecord { insn_off, root, access, kind });
         }
-        code.extend(question.insns().into_iter().flat_map(|insn| insn.encode(Endian::Little)));
+        code.extend(question.insns().into_iter().flat_map(|insn| insn.encode(endian)));
     }
     for code_of in [ALU64 | MOV | K, JMP | EXIT] {
-        code.extend(Insn { code: code_of, ..Insn::default() }.encode(Endian::Little));
+        code.extend(Insn { code: code_of, ..Insn::default() }.encode(endian));
     }
-    file(code, strings.section(), btf_ext::encode(&[info], Endian::Little))
+    file(code, strings.section(), btf_ext::encode(&[info], endian), endian)
 }
 
-fn file(code: Vec<u8>, types: Vec<u8>, ext: Vec<u8>) -> Vec<u8> {
+/// The byte order of a `.BTF` section.
+fn order(types: &[u8]) -> Endian {
+    if types.starts_with(&MAGIC.to_le_bytes()) { Endian::Little } else { Endian::Big }
+}
+
+/// The same types in a byte order: but for the first four bytes, what precedes the strings are numbers of 32 bits, all of them.
+pub(crate) fn in_order(types: &[u8], endian: Endian) -> Vec<u8> {
+    let (mut swapped, from) = (types.to_vec(), order(types));
+    if from != endian {
+        let end = word(types, 4, from) + word(types, 16, from);
+        swapped[..2].reverse();
+        swapped[4..end as usize].chunks_exact_mut(4).for_each(<[u8]>::reverse);
+    }
+    swapped
+}
+
+fn file(code: Vec<u8>, types: Vec<u8>, ext: Vec<u8>, endian: Endian) -> Vec<u8> {
     let mut file = File::default();
     let plain = |name: &str, data| Section {
         name: name.into(),
@@ -124,24 +141,42 @@ fn file(code: Vec<u8>, types: Vec<u8>, ext: Vec<u8>) -> Vec<u8> {
     file.section(plain(".BTF.ext", ext));
     let (name, kind) = (PROGRAM.into(), symbol_type::FUNC);
     file.symbol(Symbol { name, kind, global: true, section: Some(section), offset: 0, size });
-    file.bytes(Endian::Little)
+    file.bytes(endian)
 }
 
 /// A `.BTF` section with more strings at its end.
 struct Appended {
     section: Vec<u8>,
     strings: u32,
+    endian: Endian,
+}
+
+/// The number at a place.
+fn word(bytes: &[u8], at: usize, endian: Endian) -> u32 {
+    let bytes = bytes[at..at + 4].try_into().unwrap();
+    match endian {
+        Endian::Little => u32::from_le_bytes(bytes),
+        Endian::Big => u32::from_be_bytes(bytes),
+    }
+}
+
+/// The bytes of a number.
+fn bytes(word: u32, endian: Endian) -> [u8; 4] {
+    match endian {
+        Endian::Little => word.to_le_bytes(),
+        Endian::Big => word.to_be_bytes(),
+    }
 }
 
 impl Appended {
-    fn new(types: &[u8]) -> Appended {
-        let word = |at: usize| u32::from_le_bytes(types[at..at + 4].try_into().unwrap());
+    fn new(types: &[u8], endian: Endian) -> Appended {
+        let word = |at: usize| word(types, at, endian);
         let (header, start, len) = (word(4), word(16), word(20));
         let end = (header + start + len) as usize;
         assert_eq!(end, types.len(), "the strings are the last part");
         let mut section = types.to_vec();
-        without_variables(&mut section, word(8) + header, word(12));
-        Appended { section, strings: len }
+        without_variables(&mut section, word(8) + header, word(12), endian);
+        Appended { section, strings: len, endian }
     }
 
     fn add(&mut self, string: &str) -> u32 {
@@ -153,17 +188,17 @@ impl Appended {
     }
 
     fn section(mut self) -> Vec<u8> {
-        self.section[20..24].copy_from_slice(&self.strings.to_le_bytes());
+        self.section[20..24].copy_from_slice(&bytes(self.strings, self.endian));
         self.section
     }
 }
 
 /// Makes structs of the sections of variables that a kernel has: loaders look for them in the object's symbols. Both have 12 bytes for each member.
-fn without_variables(section: &mut [u8], start: u32, len: u32) {
+fn without_variables(section: &mut [u8], start: u32, len: u32, endian: Endian) {
     let types = &mut section[start as usize..][..len as usize];
     let mut at = 0;
     while at < types.len() {
-        let info = u32::from_le_bytes(types[at + 4..at + 8].try_into().unwrap());
+        let info = word(types, at + 4, endian);
         let (number, count) = (info >> 24 & 31, (info & 0xffff) as usize);
         let tail = match number {
             kind::INT | kind::VAR | kind::DECL_TAG => 4,
@@ -174,9 +209,11 @@ fn without_variables(section: &mut [u8], start: u32, len: u32) {
         };
         if number == kind::DATASEC {
             types[at + 4..at + 8]
-                .copy_from_slice(&(kind::STRUCT << 24 | count as u32).to_le_bytes());
-            for member in types[at + 12..][..tail].chunks_mut(12) {
-                member.copy_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+                .copy_from_slice(&bytes(kind::STRUCT << 24 | count as u32, endian));
+            // No name, the first type, no offset.
+            let member = [0, 1, 0].map(|word| bytes(word, endian)).concat();
+            for place in types[at + 12..][..tail].chunks_mut(12) {
+                place.copy_from_slice(&member);
             }
         }
         at += 12 + tail;
@@ -297,7 +334,10 @@ impl Asker<'_> {
             Ok(Type::Enum { signed, .. }) => signed,
             _ => false,
         };
-        let lshift = 64_u32.wrapping_sub(bits + len - off * 8);
+        let lshift = match self.btf.endian {
+            Endian::Little => 64_u32.wrapping_sub(bits + len - off * 8),
+            Endian::Big => 8_u32.wrapping_sub(size).wrapping_mul(8).wrapping_add(bits - off * 8),
+        };
         let rshift = 64_u32.wrapping_sub(len);
         for (kind, value) in [
             (CoreKind::FieldExists, 1),

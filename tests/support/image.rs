@@ -166,6 +166,7 @@ impl KernelImage {
             | (LocalTy::Ptr, KTy::Ptr)
             | (LocalTy::Struct, KTy::Struct(_)) => true,
             (LocalTy::Array(local, _), KTy::Array(target, _)) => Self::compatible(local, target),
+            (LocalTy::Wanted(local, _), target) => Self::compatible(local, target),
             _ => false,
         }
     }

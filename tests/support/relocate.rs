@@ -157,6 +157,7 @@ fn resized(insn: Insn, local: &LocalTy, (size, plain): (u32, bool)) -> Option<u8
         LocalTy::Int(int) => (int.size(), !int.signed),
         LocalTy::Enum(_, int) => (int.size(), false),
         LocalTy::Ptr => (8, true),
+        LocalTy::Wanted(number, _) => return resized(insn, number, (size, plain)),
         LocalTy::Bits { .. } | LocalTy::Array(..) | LocalTy::Struct => return Some(insn.code),
     };
     if local_size == size {

@@ -138,10 +138,11 @@ pub(super) fn stopped(object: &str, kernel: &str, error: &RelocateError) -> Find
         RelocateError::Record { place, why, .. } | RelocateError::TooBig { place, why, .. } => {
             diagnostic(Code::E0606, format!("{place}: {why}"))
         }
-        RelocateError::Ambiguous { local, candidates, .. } => diagnostic(
+        RelocateError::Ambiguous { function, insn, local, candidates, .. } => diagnostic(
             Code::E0604,
             format!("{kernel} has several types for `{}`, which disagree", without_flavor(short(local))),
         )
+        .label(format!("in `{function}`, instruction {insn}"))
         .note(candidates.clone())
         .help("take a type that has fewer namesakes on the way, or read the field by a path through another struct"),
         RelocateError::Instruction { function, insn, why, .. } => {

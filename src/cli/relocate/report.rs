@@ -233,15 +233,13 @@ impl Report {
 
     /// `; left out: a; not certain: b`: programs that are not as the script has them, as far as is known.
     fn doubts(&self) -> String {
-        let left_out = |program: &ProgramReport| program.status == ProgramStatus::LeftOut;
-        let doubts: [(&str, &dyn Fn(&ProgramReport) -> bool); 2] =
-            [("left out", &left_out), ("not certain", &|program| !program.certain)];
-        let doubts = doubts.iter().map(|(what, is)| {
+        let told = |what: &str, is: fn(&ProgramReport) -> bool| {
             let names = self.programs.iter().filter(|program| is(program));
             let names: Vec<_> = names.map(|program| clean(&program.name)).collect();
             if names.is_empty() { String::new() } else { format!("; {what}: {}", names.join(", ")) }
-        });
-        doubts.collect()
+        };
+        told("left out", |program| program.status == ProgramStatus::LeftOut)
+            + &told("not certain", |program| !program.certain)
     }
 
     /// A table of the accesses of each source line.

@@ -12,7 +12,7 @@ use super::memory::Place;
 use super::{MAX_STACK, Program};
 use crate::ir::reloc::{Access, AccessId, CoreReloc, FieldQuestion, LocalTy};
 use crate::ir::{BinOp, CmpOp, Helper, Off, Op, Space, ValueId, Width};
-use crate::sema::hir::{KHop, KLeaf, KPath, KThen};
+use crate::sema::hir::{KHop, KLeaf, KPath, KStep, KThen};
 use crate::sema::types::{IntTy, Ty};
 use crate::target::Endian;
 
@@ -36,15 +36,45 @@ pub(super) enum Text {
     Raw,
 }
 
+/// What the number at the end of a path is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// To be converted to that type.
+    As(IntTy),
+    /// All of it.
+    Whole,
+    /// Whether it is 0.
+    Truth,
+}
+
+impl Want {
+    /// What the value is converted to.
+    pub(super) fn int(self) -> IntTy {
+        match self {
+            Want::As(int) => int,
+            Want::Whole | Want::Truth => IntTy::S64,
+        }
+    }
+}
+
+/// How a value is extended to what is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// As the target's type has it.
+    Asked,
+    /// As the local type has it: loaders do not tell of an array's element, and of a mere truth it does not matter.
+    Taken(bool),
+}
+
 impl Program<'_, '_> {
-    /// The scalar that a path leads to.
-    pub(super) fn path_scalar(&mut self, path: &KPath, base: KernelPtr) -> ValueId {
+    /// The scalar that a path leads to. A number is converted to what is wanted.
+    pub(super) fn path_scalar(&mut self, path: &KPath, base: KernelPtr, want: Want) -> ValueId {
         let zero = self.f.number(0);
         let mut null = Join::new();
         let value = match path.hops.split_last() {
             Some((last, way)) => {
                 let object = self.walk(way, base, &mut null);
-                self.leaf_scalar(last, &path.leaf, object, &mut null)
+                self.leaf_scalar(last, &path.leaf, object, &mut null, want)
             }
             None => zero,
         };
@@ -73,7 +103,7 @@ impl Program<'_, '_> {
         let (mut null, mut done) = (Join::new(), Join::new());
         let object = self.walk(way, base, &mut null);
         let object = self.checked(object, &mut null);
-        let found = self.leaf_scalar(last, &path.leaf, object, &mut null);
+        let found = self.leaf_scalar(last, &path.leaf, object, &mut null, Want::Whole);
         match (&path.leaf, text) {
             (KLeaf::Ptr(_), _) | (KLeaf::Chars(_), Text::Canonical) => {
                 self.read_text(to, size, found, Helper::ProbeReadKernelStr);
@@ -167,11 +197,13 @@ impl Program<'_, '_> {
             let indexed = way.get(i + 1).is_some_and(|h| matches!(h.then, KThen::Element { .. }));
             object = match &hop.then {
                 KThen::Deref if object.known && !indexed => {
-                    let value = self.load_direct(hop, LocalTy::Ptr, object.value, IntTy::U64);
+                    let access = self.access(hop, LocalTy::Ptr);
+                    let value = self.load_direct(access, object.value, IntTy::U64);
                     KernelPtr { value, known: true, check: true }
                 }
                 KThen::Deref | KThen::Leaf => {
-                    let value = self.pointer_probed(hop, LocalTy::Ptr, object.value);
+                    let access = self.access(hop, LocalTy::Ptr);
+                    let value = self.probe_unit(access, object.value);
                     KernelPtr { value, known: false, check: false }
                 }
                 KThen::Element { elem, index } => {
@@ -179,7 +211,7 @@ impl Program<'_, '_> {
                         if object.known { self.launder(object.value) } else { object.value };
                     let array = LocalTy::Array(Box::new(LocalTy::Struct), 1);
                     let start = self.member_address(hop, array, start);
-                    let index = self.kexpr(index, base);
+                    let index = self.kexpr(index, base, Want::Whole);
                     let stride = self.f.value(Op::Core(CoreReloc::StructSize(elem.clone())));
                     let distance = self.f.bin(BinOp::Mul, index, stride);
                     let value = self.f.bin(BinOp::Add, start, distance);
@@ -197,25 +229,23 @@ impl Program<'_, '_> {
         leaf: &KLeaf,
         object: KernelPtr,
         null: &mut Join,
+        want: Want,
     ) -> ValueId {
         let object = self.checked(object, null);
-        let local = leaf_ty(leaf);
+        let local = leaf_ty(hop, leaf, want);
         match leaf {
-            KLeaf::Int(int) | KLeaf::Enum(_, int) if object.known => {
-                self.load_direct(hop, local, object.value, *int)
-            }
-            KLeaf::Ptr(_) if object.known => self.load_direct(hop, local, object.value, IntTy::U64),
-            KLeaf::Bits { word, .. } if object.known => {
+            KLeaf::Int(_) | KLeaf::Enum(..) | KLeaf::Bits { .. } => {
                 let access = self.access(hop, local);
-                let value = self.bits_direct(access, object.value, word.signed);
-                self.as_wide_as(value, *word)
+                self.number(leaf, access, object, want)
             }
-            KLeaf::Int(int) | KLeaf::Enum(_, int) | KLeaf::Bits { word: int, .. } => {
+            KLeaf::Ptr(_) if object.known => {
                 let access = self.access(hop, local);
-                let value = self.bits_probed(access, object.value, int.signed);
-                self.as_wide_as(value, *int)
+                self.load_direct(access, object.value, IntTy::U64)
             }
-            KLeaf::Ptr(_) => self.pointer_probed(hop, local, object.value),
+            KLeaf::Ptr(_) => {
+                let access = self.access(hop, local);
+                self.probe_unit(access, object.value)
+            }
             KLeaf::Struct(_) => {
                 // A probe fails by itself where it starts from null; an address must be told.
                 let object = self.checked(KernelPtr { check: !object.known, ..object }, null);
@@ -237,22 +267,81 @@ impl Program<'_, '_> {
         KernelPtr { check: false, ..object }
     }
 
-    /// One load, which loaders patch. They widen it where the target's unsigned field is wider, and its low bits are the value.
-    fn load_direct(&mut self, hop: &KHop, leaf: LocalTy, base: ValueId, int: IntTy) -> ValueId {
+    /// A number, converted to what is wanted.
+    fn number(&mut self, leaf: &KLeaf, access: AccessId, object: KernelPtr, want: Want) -> ValueId {
+        let local = self.unit.accesses.get(access).number();
+        let element = self.unit.accesses.get(access).is_element();
+        let sign = match want {
+            Want::Truth => Sign::Taken(false),
+            _ if element => Sign::Taken(local.signed),
+            Want::As(_) | Want::Whole => Sign::Asked,
+        };
+        let wanted = Ty::Int(want.int());
+        match leaf {
+            KLeaf::Int(_) | KLeaf::Enum(..) if object.known => {
+                let mut value = self.load_direct(access, object.value, local);
+                if matches!(want, Want::As(int) if int.bits > local.bits) && sign == Sign::Asked {
+                    value = self.sign_extended(access, value);
+                }
+                // What is signed has its width; loaders widen what is not where the target does, and all of the value arrives.
+                let held = if local.signed { Ty::Int(local) } else { Ty::U64 };
+                self.convert(value, &held, &wanted)
+            }
+            _ => {
+                let unit = if object.known {
+                    self.unit_direct(access, object.value)
+                } else {
+                    self.probe_unit(access, object.value)
+                };
+                let value = self.cut_bits(access, unit, sign);
+                self.convert(value, &Ty::U64, &wanted)
+            }
+        }
+    }
+
+    /// One load, which loaders patch. They widen it where the target's unsigned field is wider.
+    fn load_direct(&mut self, access: AccessId, base: ValueId, int: IntTy) -> ValueId {
         let width = Width::from_bytes(int.size()).unwrap_or(Width::D);
         let signed = int.signed && width != Width::D;
-        let off = Off::Core(self.access(hop, leaf));
-        let value = self.f.value(Op::Load { width, signed, addr: base, off, space: Space::Kernel });
-        if int.signed || width == Width::D { value } else { self.extended(value, int) }
+        let off = Off::Core(access);
+        self.f.value(Op::Load { width, signed, addr: base, off, space: Space::Kernel })
     }
 
-    /// A value cut to the type that it is taken for: the target's field may be wider.
-    fn as_wide_as(&mut self, value: ValueId, int: IntTy) -> ValueId {
-        if int.bits == 64 { value } else { self.extended(value, int) }
+    /// A number that fills its own width, with the sign that it has if the target's field is signed.
+    fn sign_extended(&mut self, access: AccessId, value: ValueId) -> ValueId {
+        self.by_sign(
+            access,
+            |p| {
+                let unused = p.ask(access, FieldQuestion::RshiftU64);
+                let top = p.f.bin(BinOp::Shl, value, unused);
+                p.f.bin(BinOp::ShrS, top, unused)
+            },
+            |_| value,
+        )
     }
 
-    /// A field of any width and place: the target's load unit, read as wide as it is, then cut to the field.
-    fn bits_direct(&mut self, access: AccessId, base: ValueId, signed: bool) -> ValueId {
+    /// One value if the target's field is signed, another if it is not.
+    fn by_sign(
+        &mut self,
+        access: AccessId,
+        signed: impl FnOnce(&mut Self) -> ValueId,
+        unsigned: impl FnOnce(&mut Self) -> ValueId,
+    ) -> ValueId {
+        let answer = self.ask(access, FieldQuestion::Signed);
+        let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
+        let (mut this, mut other, mut done) = (Join::new(), Join::new(), Join::new());
+        self.f.branch(cond, &mut this, &mut other);
+        self.f.enter(this);
+        let value = signed(self);
+        self.f.jump(&mut done, vec![value]);
+        self.f.enter(other);
+        let value = unsigned(self);
+        self.f.jump(&mut done, vec![value]);
+        self.f.enter(done)[0]
+    }
+
+    /// The load unit of a field of any width and place, read as wide as it is.
+    fn unit_direct(&mut self, access: AccessId, base: ValueId) -> ValueId {
         let address = self.field_address(access, base);
         let size = self.ask(access, FieldQuestion::ByteSize);
         let mut done = Join::new();
@@ -269,24 +358,11 @@ impl Program<'_, '_> {
             self.f.jump(&mut done, vec![unit]);
             self.f.enter(other);
         }
-        let unit = self.f.enter(done)[0];
-        self.cut_bits(access, unit, signed)
+        self.f.enter(done)[0]
     }
 
-    /// The same through `bpf_probe_read_kernel`.
-    fn bits_probed(&mut self, access: AccessId, base: ValueId, signed: bool) -> ValueId {
-        let unit = self.unit_probed(access, base);
-        self.cut_bits(access, unit, signed)
-    }
-
-    /// A pointer, of whatever size the target's are.
-    fn pointer_probed(&mut self, hop: &KHop, leaf: LocalTy, base: ValueId) -> ValueId {
-        let access = self.access(hop, leaf);
-        self.unit_probed(access, base)
-    }
-
-    /// A field's load unit through `bpf_probe_read_kernel`: it lands in the low-order end of eight zeroed bytes.
-    fn unit_probed(&mut self, access: AccessId, base: ValueId) -> ValueId {
+    /// The same through `bpf_probe_read_kernel`: the load unit lands in the low-order end of eight zeroed bytes.
+    fn probe_unit(&mut self, access: AccessId, base: ValueId) -> ValueId {
         let scratch = self.scratch();
         self.store_number(scratch, Width::D, 0);
         let from = self.field_address(access, base);
@@ -303,7 +379,7 @@ impl Program<'_, '_> {
     }
 
     /// The field in its load unit. Of an array's element, which is its whole unit, loaders tell the size only.
-    fn cut_bits(&mut self, access: AccessId, unit: ValueId, signed: bool) -> ValueId {
+    fn cut_bits(&mut self, access: AccessId, unit: ValueId, sign: Sign) -> ValueId {
         let (left, right) = if self.unit.accesses.get(access).is_element() {
             let size = self.ask(access, FieldQuestion::ByteSize);
             let bits = self.f.bin_number(BinOp::Mul, size, 8);
@@ -314,7 +390,15 @@ impl Program<'_, '_> {
             (self.ask(access, FieldQuestion::LshiftU64), self.ask(access, FieldQuestion::RshiftU64))
         };
         let top = self.f.bin(BinOp::Shl, unit, left);
-        self.f.bin(if signed { BinOp::ShrS } else { BinOp::ShrU }, top, right)
+        match sign {
+            Sign::Asked => self.by_sign(
+                access,
+                |p| p.f.bin(BinOp::ShrS, top, right),
+                |p| p.f.bin(BinOp::ShrU, top, right),
+            ),
+            Sign::Taken(true) => self.f.bin(BinOp::ShrS, top, right),
+            Sign::Taken(false) => self.f.bin(BinOp::ShrU, top, right),
+        }
     }
 
     /// Eight bytes of kernel memory.
@@ -360,9 +444,9 @@ impl Program<'_, '_> {
     }
 
     /// The question whether the target has what a hop of a path leads to.
-    pub(super) fn hop_exists(&mut self, hop: &KHop, leaf: &KLeaf) -> CoreReloc {
+    pub(super) fn hop_exists(&mut self, hop: &KHop, leaf: &KLeaf, want: Want) -> CoreReloc {
         let leaf = match &hop.then {
-            KThen::Leaf => leaf_ty(leaf),
+            KThen::Leaf => leaf_ty(hop, leaf, want),
             KThen::Deref => LocalTy::Ptr,
             KThen::Element { .. } => LocalTy::Array(Box::new(LocalTy::Struct), 1),
         };
@@ -371,15 +455,27 @@ impl Program<'_, '_> {
 }
 
 /// What the compiler takes the end of a path for.
-fn leaf_ty(leaf: &KLeaf) -> LocalTy {
+fn leaf_ty(hop: &KHop, leaf: &KLeaf, want: Want) -> LocalTy {
     const CHAR: IntTy = IntTy { bits: 8, signed: true };
     match leaf {
-        KLeaf::Int(int) => LocalTy::Int(*int),
+        KLeaf::Int(int) => number_ty(hop, *int, want, LocalTy::Int),
         KLeaf::Bits { width, word } => LocalTy::Bits { width: *width, word: *word },
-        KLeaf::Enum(name, int) => LocalTy::Enum(name.clone(), *int),
+        KLeaf::Enum(name, int) => {
+            number_ty(hop, *int, want, |int| LocalTy::Enum(name.clone(), int))
+        }
         KLeaf::Ptr(_) => LocalTy::Ptr,
         KLeaf::Chars(len) => LocalTy::Array(Box::new(LocalTy::Int(CHAR)), *len),
         KLeaf::Ints(int, len) => LocalTy::Array(Box::new(LocalTy::Int(*int)), *len),
         KLeaf::Struct(_) => LocalTy::Struct,
     }
+}
+
+/// What a number is taken for, and what is wanted of it where its own type may not have that.
+fn number_ty(hop: &KHop, int: IntTy, want: Want, ty: impl FnOnce(IntTy) -> LocalTy) -> LocalTy {
+    let element = matches!(hop.steps.last(), Some(KStep::Index(_)));
+    let wider = want.int().bits > int.bits;
+    // Where the target's sign is asked for, or none is needed, loads without it are those that loaders widen.
+    let asked = matches!(want, Want::As(_)) && wider && !element || want == Want::Truth;
+    let local = ty(IntTy { signed: int.signed && !asked, ..int });
+    if wider || element { LocalTy::Wanted(Box::new(local), want.int().bits) } else { local }
 }

@@ -6,11 +6,11 @@
 
 use super::Program;
 use super::func::{Fact, Join};
-use super::kernel::{KernelPtr, Text};
+use super::kernel::{KernelPtr, Text, Want};
 use super::memory::Place;
 use crate::ir::reloc::CoreReloc;
 use crate::ir::{CmpOp, Op, ValueId, Width};
-use crate::sema::hir::{Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId};
+use crate::sema::hir::{BinOp, Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId, UnOp};
 use crate::sema::types::{IntTy, Ty};
 
 impl<'h> Program<'_, 'h> {
@@ -41,8 +41,13 @@ impl<'h> Program<'_, 'h> {
         let values = self.alternatives(
             field,
             |p, alternative| {
-                let value = p.kexpr(alternative, base);
-                vec![p.convert(value, &value_ty(alternative), &field.ty)]
+                let want = p.wanted(&field.ty);
+                let value = p.kexpr(alternative, base, want);
+                vec![if want == Want::Truth {
+                    p.convert(value, &Ty::U64, &Ty::Bool)
+                } else {
+                    value
+                }]
             },
             |p| vec![p.f.number(0)],
         );
@@ -125,7 +130,7 @@ impl<'h> Program<'_, 'h> {
         let (one, zero) = (self.f.number(1), self.f.number(0));
         let mut done = Join::new();
         for alternative in &field.alternatives {
-            let absent = self.require(alternative);
+            let absent = self.require(alternative, &field.ty);
             self.f.jump(&mut done, vec![one]);
             self.f.enter(absent);
         }
@@ -145,8 +150,11 @@ impl<'h> Program<'_, 'h> {
         let mut done = Join::new();
         for (i, alternative) in field.alternatives.iter().enumerate() {
             let last = i + 1 == field.alternatives.len();
-            let other =
-                if last && !field.optional { Join::new() } else { self.require(alternative) };
+            let other = if last && !field.optional {
+                Join::new()
+            } else {
+                self.require(alternative, &field.ty)
+            };
             let values = read(self, alternative);
             self.f.jump(&mut done, values);
             self.f.enter(other);
@@ -161,10 +169,26 @@ impl<'h> Program<'_, 'h> {
         self.f.enter(done)
     }
 
-    /// Goes on where the target has everything that an alternative names. Out: where it has not.
-    fn require(&mut self, alternative: &KExpr) -> Join {
+    /// What an alternative's value is wanted for in a field of that type.
+    fn wanted(&self, ty: &Ty) -> Want {
+        match ty {
+            Ty::Bool => Want::Truth,
+            Ty::Int(_) | Ty::Enum(_) => Want::As(self.int_of(ty)),
+            Ty::Array(element, _) => self.wanted(element),
+            Ty::Error
+            | Ty::Void
+            | Ty::Ptr(_)
+            | Ty::Str(_)
+            | Ty::Tuple(_)
+            | Ty::Struct(_)
+            | Ty::Mirror(_) => Want::Whole,
+        }
+    }
+
+    /// Goes on where the target has everything that an alternative for a field of that type names. Out: where it has not.
+    fn require(&mut self, alternative: &KExpr, ty: &Ty) -> Join {
         let mut questions = Vec::new();
-        self.questions(alternative, &mut questions);
+        self.questions(alternative, self.wanted(ty), &mut questions);
         let mut absent = Join::new();
         for question in questions {
             self.require_one(question, &mut absent);
@@ -181,7 +205,7 @@ impl<'h> Program<'_, 'h> {
         self.f.enter(present);
     }
 
-    fn questions(&mut self, expr: &KExpr, list: &mut Vec<CoreReloc>) {
+    fn questions(&mut self, expr: &KExpr, want: Want, list: &mut Vec<CoreReloc>) {
         let mut add = |question| {
             if !list.contains(&question) {
                 list.push(question);
@@ -192,56 +216,69 @@ impl<'h> Program<'_, 'h> {
             KExprKind::Enumerator { enum_name, name } => {
                 add(CoreReloc::EnumExists { enum_name: enum_name.clone(), name: name.clone() });
             }
-            KExprKind::Unary(_, value) | KExprKind::Convert(_, value) => {
-                self.questions(value, list);
-            }
-            KExprKind::Binary(_, a, b) => {
-                self.questions(a, list);
-                self.questions(b, list);
+            KExprKind::Unary(op, value) => self.questions(value, operand_of(*op), list),
+            KExprKind::Convert(_, value) => self.questions(value, Want::Whole, list),
+            KExprKind::Binary(op, a, b) => {
+                let want = operands_of(*op, b);
+                self.questions(a, want, list);
+                self.questions(b, want, list);
             }
             KExprKind::Path(path) => {
                 for hop in &path.hops {
-                    let question = self.hop_exists(hop, &path.leaf);
+                    let question = self.hop_exists(hop, &path.leaf, want);
                     if !list.contains(&question) {
                         list.push(question);
                     }
                     if let KThen::Element { index, .. } = &hop.then {
-                        self.questions(index, list);
+                        self.questions(index, Want::Whole, list);
                     }
                 }
             }
         }
     }
 
-    /// The value of an expression over kernel paths.
-    pub(super) fn kexpr(&mut self, expr: &KExpr, base: KernelPtr) -> ValueId {
+    /// The value of an expression over kernel paths, converted to what is wanted.
+    pub(super) fn kexpr(&mut self, expr: &KExpr, base: KernelPtr, want: Want) -> ValueId {
+        if let KExprKind::Path(path) = &expr.kind {
+            return self.path_scalar(path, base, want);
+        }
+        let from = match &expr.kind {
+            KExprKind::Convert(int, _) => Ty::Int(*int),
+            _ => Ty::U64,
+        };
+        let value = self.computed(expr, base);
+        self.convert(value, &from, &Ty::Int(want.int()))
+    }
+
+    /// The value of an expression that is no path.
+    fn computed(&mut self, expr: &KExpr, base: KernelPtr) -> ValueId {
         match &expr.kind {
-            KExprKind::Path(path) => self.path_scalar(path, base),
+            KExprKind::Path(path) => self.path_scalar(path, base, Want::Whole),
             KExprKind::Const(number) => self.f.number(*number),
             KExprKind::Enumerator { enum_name, name } => {
                 let (enum_name, name) = (enum_name.clone(), name.clone());
                 self.f.value(Op::Core(CoreReloc::EnumValue { enum_name, name }))
             }
             KExprKind::Unary(op, value) => {
-                let value = self.kexpr_number(value, base);
+                let value = self.kexpr_number(value, base, operand_of(*op));
                 self.unary(*op, value)
             }
             KExprKind::Binary(op, a, b) => {
-                let a = self.kexpr_number(a, base);
-                let b = self.kexpr_number(b, base);
+                let want = operands_of(*op, b);
+                let a = self.kexpr_number(a, base, want);
+                let b = self.kexpr_number(b, base, want);
                 self.binary(*op, a, b)
             }
             KExprKind::Convert(int, value) => {
-                let from = value_ty(value);
-                let value = self.kexpr_number(value, base);
-                self.convert(value, &from, &Ty::Int(*int))
+                let value = self.kexpr_number(value, base, Want::Whole);
+                self.convert(value, &Ty::U64, &Ty::Int(*int))
             }
         }
     }
 
     /// The same, and no pointer to the verifier.
-    fn kexpr_number(&mut self, expr: &KExpr, base: KernelPtr) -> ValueId {
-        let value = self.kexpr(expr, base);
+    fn kexpr_number(&mut self, expr: &KExpr, base: KernelPtr, want: Want) -> ValueId {
+        let value = self.kexpr(expr, base, want);
         let pointer = match &expr.kind {
             KExprKind::Path(path) => matches!(path.leaf, KLeaf::Ptr(_) | KLeaf::Struct(_)),
             _ => false,
@@ -280,17 +317,18 @@ impl<'h> Program<'_, 'h> {
     }
 }
 
-/// The type that an expression's value is extended from.
-fn value_ty(expr: &KExpr) -> Ty {
-    match &expr.kind {
-        KExprKind::Path(path) => match &path.leaf {
-            KLeaf::Int(int) | KLeaf::Enum(_, int) | KLeaf::Bits { word: int, .. } => Ty::Int(*int),
-            KLeaf::Ptr(_) | KLeaf::Struct(_) | KLeaf::Chars(_) | KLeaf::Ints(..) => Ty::U64,
-        },
-        KExprKind::Const(_)
-        | KExprKind::Enumerator { .. }
-        | KExprKind::Unary(..)
-        | KExprKind::Binary(..) => Ty::U64,
-        KExprKind::Convert(int, _) => Ty::Int(*int),
+/// What an operator's operand is wanted for.
+fn operand_of(op: UnOp) -> Want {
+    match op {
+        UnOp::LogNot => Want::Truth,
+        UnOp::Neg | UnOp::Not => Want::Whole,
+    }
+}
+
+/// What the operands of an operator are wanted for.
+fn operands_of(op: BinOp, right: &KExpr) -> Want {
+    match (op, &right.kind) {
+        (BinOp::Eq | BinOp::Ne, KExprKind::Const(0)) => Want::Truth,
+        _ => Want::Whole,
     }
 }

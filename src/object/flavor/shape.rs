@@ -3,7 +3,7 @@
 //! In: the paths of accesses. Out: a C struct with the named members and nothing else. Members stay in the order in which they were first named, so an access keeps its
 //! numbers while others are added; offsets are asked for when all are known.
 
-use super::super::ObjectError;
+use super::super::{ObjectError, wanted};
 use crate::btf::{Builder, Member, Type, TypeId, VOID};
 use crate::ir::reloc::{Access, LocalTy};
 use crate::sema::hir::KStep;
@@ -28,6 +28,7 @@ pub(super) enum Shape {
     Ptr,
     Array(Box<Shape>, u32),
     Struct(IndexMap<SmolStr, Shape, FxBuildHasher>),
+    Wanted(Box<Shape>, u8),
 }
 
 /// Where an access leads to in a flavor.
@@ -77,6 +78,9 @@ impl Shape {
             LocalTy::Ptr => Shape::Ptr,
             LocalTy::Array(elem, len) => Shape::Array(Box::new(Shape::of_local(elem)), *len),
             LocalTy::Struct => Shape::empty(),
+            LocalTy::Wanted(number, bits) => {
+                Shape::Wanted(Box::new(Shape::of_local(number)), *bits)
+            }
         }
     }
 
@@ -129,6 +133,20 @@ impl Shape {
                 let Fields { size, align, .. } = fields(members);
                 Layout { size, align }
             }
+            Shape::Wanted(number, _) => number.layout(),
+        }
+    }
+
+    /// The number's own type.
+    fn number(&self) -> &Shape {
+        match self {
+            Shape::Wanted(number, _) => number,
+            Shape::Int(_)
+            | Shape::Bits { .. }
+            | Shape::Enum(..)
+            | Shape::Ptr
+            | Shape::Array(..)
+            | Shape::Struct(_) => self,
         }
     }
 
@@ -156,6 +174,7 @@ impl Shape {
             };
             let _ = write!(access, ":{index}");
         }
+        let shape = shape.number();
         let size = shape.size();
         let bits = match shape {
             Shape::Bits { width, .. } => u64::from(*width),
@@ -163,7 +182,7 @@ impl Shape {
         };
         let signed = match shape {
             Shape::Int(int) | Shape::Enum(_, int) | Shape::Bits { word: int, .. } => int.signed,
-            Shape::Ptr | Shape::Array(..) | Shape::Struct(_) => false,
+            Shape::Ptr | Shape::Array(..) | Shape::Struct(_) | Shape::Wanted(..) => false,
         };
         let is_element = matches!(steps.last(), Some(KStep::Index(_)));
         Place { access, path, offset, size, bits, signed, is_element }
@@ -181,6 +200,15 @@ impl Shape {
                 values: Vec::new(),
             }),
             Shape::Ptr => btf.ptr(VOID),
+            Shape::Wanted(number, bits) => {
+                let name = match &**number {
+                    Shape::Int(IntTy { bits, signed: true }) => format!("s{bits}"),
+                    Shape::Enum(name, _) => name.to_string(),
+                    other => format!("u{}", other.size() * 8),
+                };
+                let number = number.declare("", btf);
+                btf.typedef(wanted::name(&name, *bits), number)
+            }
             Shape::Array(elem, len) => {
                 let elem = elem.declare("", btf);
                 btf.array(elem, *len)

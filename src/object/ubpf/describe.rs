@@ -383,7 +383,7 @@ fn kernel_type(ty: &KParamTy) -> KernelType {
         KParamTy::Struct(name) => KernelType::Struct(name.to_string()),
         KParamTy::Union(name) => KernelType::Union(name.to_string()),
         KParamTy::Void => KernelType::Void,
-        KParamTy::Func => KernelType::Func,
+        KParamTy::Func { .. } => KernelType::Func,
         KParamTy::Ptr(to) => KernelType::Ptr(Box::new(kernel_type(to))),
     }
 }

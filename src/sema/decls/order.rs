@@ -196,7 +196,7 @@ impl Found<'_> {
             | TypeExprKind::Bool
             | TypeExprKind::Void
             | TypeExprKind::Str
-            | TypeExprKind::Func
+            | TypeExprKind::Func(..)
             | TypeExprKind::Error => {}
         }
     }

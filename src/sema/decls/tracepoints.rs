@@ -13,8 +13,8 @@ use crate::sema::unbuilt::unbuilt;
 use crate::sema::{show, typeexpr};
 use crate::source::Span;
 use crate::syntax::ast::{
-    Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource, TypeExpr,
-    TypeExprKind,
+    FuncParams, Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource,
+    TypeExpr, TypeExprKind,
 };
 
 /// A kernel event and its known prototypes.
@@ -68,7 +68,7 @@ impl Collector<'_> {
             TypeExprKind::Ptr(target) => {
                 let target = match &target.kind {
                     TypeExprKind::Void => KParamTy::Void,
-                    TypeExprKind::Func => KParamTy::Func,
+                    TypeExprKind::Func(ret, params) => self.function_type(ret, params)?,
                     _ => self.param_type(target)?,
                 };
                 Some(KParamTy::Ptr(Box::new(target)))
@@ -78,7 +78,7 @@ impl Collector<'_> {
             | TypeExprKind::Str
             | TypeExprKind::Anonymous(..)
             | TypeExprKind::Array(..)
-            | TypeExprKind::Func
+            | TypeExprKind::Func(..)
             | TypeExprKind::Tuple(_) => {
                 self.diags.push(Diagnostic::new(
                     Code::E0201,
@@ -87,6 +87,25 @@ impl Collector<'_> {
                 ));
                 None
             }
+        }
+    }
+
+    /// A function that an argument points to.
+    fn function_type(&mut self, ret: &TypeExpr, params: &FuncParams) -> Option<KParamTy> {
+        let ret = Box::new(self.returned_type(ret)?);
+        let none =
+            matches!(params.types.as_slice(), [only] if matches!(only.kind, TypeExprKind::Void));
+        let types = if none { &[] } else { params.types.as_slice() };
+        let params_of_it: Vec<_> =
+            types.iter().map(|ty| self.param_type(ty)).collect::<Option<_>>()?;
+        Some(KParamTy::Func { ret, params: params_of_it, variadic: params.variadic })
+    }
+
+    fn returned_type(&mut self, ty: &TypeExpr) -> Option<KParamTy> {
+        if matches!(ty.kind, TypeExprKind::Void) {
+            Some(KParamTy::Void)
+        } else {
+            self.param_type(ty)
         }
     }
 
@@ -393,6 +412,13 @@ fn same_shape(a: &Prototype, b: &Prototype) -> bool {
 fn same_kind(a: &KParamTy, b: &KParamTy) -> bool {
     match (a, b) {
         (KParamTy::Ptr(a), KParamTy::Ptr(b)) => same_kind(a, b),
+        (
+            KParamTy::Func { ret: a, params: left, variadic: more },
+            KParamTy::Func { ret: b, params: right, variadic: others },
+        ) => {
+            let same = left.iter().zip(right).all(|(a, b)| same_kind(a, b));
+            left.len() == right.len() && more == others && same && same_kind(a, b)
+        }
         _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
 }
@@ -405,7 +431,11 @@ fn kernel_type(ty: &KParamTy) -> String {
         KParamTy::Struct(name) => format!("struct {name}"),
         KParamTy::Union(name) => format!("union {name}"),
         KParamTy::Void => "void".to_owned(),
-        KParamTy::Func => "function".to_owned(),
+        KParamTy::Func { ret, params, variadic } => {
+            let more = variadic.then(|| "...".to_owned());
+            let params: Vec<String> = params.iter().map(kernel_type).chain(more).collect();
+            format!("{} ({})", kernel_type(ret), params.join(", "))
+        }
         KParamTy::Ptr(target) => format!("{} *", kernel_type(target)),
     }
 }

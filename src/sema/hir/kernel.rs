@@ -184,5 +184,12 @@ pub enum KParamTy {
     /// A pointer.
     Ptr(Box<KParamTy>),
     /// A function, only as a pointer's target.
-    Func,
+    Func {
+        /// What it gives.
+        ret: Box<KParamTy>,
+        /// What it takes.
+        params: Vec<KParamTy>,
+        /// Whether it takes more than these.
+        variadic: bool,
+    },
 }

@@ -78,7 +78,7 @@ pub(super) fn written(ty: &TypeExpr) -> String {
             Some(ExprKind::Int(len)) => format!("{}[{len}]", written(elem)),
             _ => format!("{}[]", written(elem)),
         },
-        TypeExprKind::Func => "function".to_owned(),
+        TypeExprKind::Func(..) => "function".to_owned(),
         TypeExprKind::Tuple(_) => "tuple".to_owned(),
         TypeExprKind::Error => "?".to_owned(),
     }
@@ -172,7 +172,7 @@ impl Lower<'_> {
                 | TypeExprKind::Bool
                 | TypeExprKind::Enum(_)
                 | TypeExprKind::Array(..)
-                | TypeExprKind::Func,
+                | TypeExprKind::Func(..),
             ) => return self.no_members(&place, name),
             Some(TypeExprKind::Error) => return None,
             Some(_) | None => place,

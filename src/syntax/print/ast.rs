@@ -256,7 +256,11 @@ fn ty(value: &TypeExpr) -> Sexp {
         TypeExprKind::Array(element, n) => {
             Sexp::list("array", std::iter::once(ty(element)).chain(n.iter().map(|n| expr(n))))
         }
-        TypeExprKind::Func => Sexp::atom("function"),
+        TypeExprKind::Func(ret, params) => {
+            let more = params.variadic.then(|| Sexp::atom("..."));
+            let types = std::iter::once(&**ret).chain(&params.types).map(ty);
+            Sexp::list("function", types.chain(more))
+        }
         TypeExprKind::Tuple(parts) => Sexp::list("tuple", parts.iter().map(ty)),
         TypeExprKind::Error => Sexp::atom("(error)"),
     }
