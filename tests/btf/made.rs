@@ -39,7 +39,7 @@ fn kinds_to_come_are_passed_over_where_the_file_says_how_long_they_are() {
             ([4, 8, 0, 0], &[FUTURE]),
         ] {
             for kind in kinds {
-                table[kind as usize] = each;
+                table[*kind as usize] = each;
             }
         }
         let bytes = future(endian, &table);
