@@ -5,6 +5,7 @@ use super::{kernels, libbpf};
 use std::process::Command;
 use ubpfc::btf::Type;
 use ubpfc::isa::opcode::{ALU64, K, MOV};
+use ubpfc::target::Endian;
 
 /// An event that has got an argument (5.8): a pointer to a function. Which prototype is asked for is a matter of their order.
 const SCRIPT: &str = "
@@ -25,7 +26,7 @@ fn a_prototype_with_a_function_is_known_by_libbpf() {
     std::fs::write(&script, SCRIPT).unwrap();
     run(Command::new(env!("CARGO_BIN_EXE_ubpfc")).arg(&script).arg("-o").arg(&object));
     let mut seen = [0, 0];
-    for kernel in kernels::all().filter(kernels::Kernel::is_little) {
+    for kernel in kernels::all().filter(|kernel| kernel.endian() == Endian::Little) {
         let btf = kernel.btf();
         let [typedef] = btf.find(&["btf_trace_workqueue_execute_end"]).try_into().unwrap();
         let Some(&typedef) = typedef.first() else { continue };
