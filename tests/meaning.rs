@@ -287,7 +287,7 @@ impl Case {
     fn strictly(self, object: &[u8], target: &Target<'_>) -> Result<u64, String> {
         let read = Object::parse(object).unwrap();
         let choice = relocate::choose(&read.ubpf().unwrap().unwrap(), target, self.direct).unwrap();
-        let brought = relocate::bring_in(object, &choice).unwrap();
+        let brought = relocate::bring_in(object, &choice).unwrap().bytes;
         let read = Object::parse(&brought).unwrap();
         let plan = relocate::plan(&read, target, Policy::Strict).unwrap();
         let applied = relocate::apply(&brought, &read, &plan, Policy::Strict);
