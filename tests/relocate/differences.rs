@@ -149,7 +149,7 @@ impl Case<'_> {
         let value = |outcome: &Outcome| match outcome {
             Outcome::Answered(insns) => match insns.as_slice() {
                 [low, high] => Some(u64::from(high.imm as u32) << 32 | u64::from(low.imm as u32)),
-                [only] => Some(only.imm as u32 as u64),
+                [only] => Some(u64::from(only.imm as u32)),
                 _ => None,
             },
             Outcome::Missing | Outcome::Refused => None,
