@@ -149,7 +149,7 @@ impl Case<'_> {
         let value = |outcome: &Outcome| match outcome {
             Outcome::Answered(insns) => match insns.as_slice() {
                 [low, high] => Some(u64::from(high.imm as u32) << 32 | u64::from(low.imm as u32)),
-                [only] => Some(only.imm as u32 as u64),
+                [only] => Some(u64::from(only.imm as u32)),
                 _ => None,
             },
             Outcome::Missing | Outcome::Refused => None,
@@ -189,6 +189,18 @@ const REASONS: &[Reason] = &[
         Some(Policy::Strict),
         "twins that disagree leave a question without an answer, and do exist (fault 4)",
         |case| case.one.theirs == Outcome::Refused && case.one.said.contains("ambiguity"),
+    ),
+    (
+        Some(Policy::Strict),
+        "`short` of a kernel that clang compiled is `short int` of gcc (fault 2)",
+        |case| {
+            let target = case.target.btf();
+            let by_clang = ["short", "unsigned short"].iter().all(|name| {
+                let ids = target.find(&[name]).concat();
+                ids.iter().any(|id| matches!(target.get(*id), Ok(Type::Int { .. })))
+            });
+            case.kind(CoreKind::TypeMatches) && by_clang && case.values() == Some((0, 1))
+        },
     ),
     (Some(Policy::Strict), "what is wider than a register has no shifts (fault 6)", |case| {
         let shift = case.kind(CoreKind::LshiftU64) || case.kind(CoreKind::RshiftU64);
