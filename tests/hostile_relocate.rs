@@ -351,6 +351,24 @@ fn tables_that_say_they_are_code() {
     }
 }
 
+/// Found by fuzzing: names of sections in a section that relocation writes anew.
+#[test]
+fn tables_of_names_that_are_something_else() {
+    let (object, types) = pairs().swap_remove(0);
+    let table = usize::try_from(u64::from_le_bytes(object[40..48].try_into().unwrap())).unwrap();
+    let count = (object.len() - table) / 64;
+    for index in 0..count {
+        let mut others = object.clone();
+        others[62..64].copy_from_slice(&u16::try_from(index).unwrap().to_le_bytes());
+        relocated(&others, &types);
+        for kind in 0..12 {
+            let mut others = object.clone();
+            others[table + index * 64 + 4] = kind;
+            relocated(&others, &types);
+        }
+    }
+}
+
 #[test]
 fn functions_that_overlap_are_not_listed_over_and_over() {
     let mut file = elf::File::default();

@@ -54,6 +54,8 @@ pub enum ReadError {
     Json(#[from] serde_json::Error),
 }
 
+/// Sections that say something of the others.
+const NOTES: [&str; 3] = [".BTF", ".BTF.ext", UBPF_SECTION];
 /// The longest name of a section or symbol.
 const MAX_NAME: usize = 1024;
 /// How often the functions of an object may have its bytes, by several names.
@@ -79,10 +81,9 @@ pub struct Section<'a> {
 impl Section<'_> {
     /// Whether it is code: what else is marked so is none.
     pub fn is_code(&self) -> bool {
-        let tables = [".BTF", ".BTF.ext", UBPF_SECTION];
         self.kind == section_type::PROGBITS
             && self.flags & section_flags::EXECINSTR != 0
-            && !tables.contains(&self.name)
+            && !NOTES.contains(&self.name)
     }
 }
 
@@ -313,12 +314,13 @@ fn name<'a>(
 }
 
 fn sections(bytes: &[u8], endian: Endian) -> Result<Vec<Section<'_>>, ReadError> {
-    let (table, count, names) = file_header(bytes, endian)?;
+    let (table, count, own_names) = file_header(bytes, endian)?;
     let table = slice(bytes, table, u64::from(count) * 64, "the table of sections")?;
     let mut reader = Reader::new(endian, table);
     let headers: Vec<Header> = std::iter::from_fn(|| Header::read(&mut reader)).collect();
-    let names = headers.get(usize::from(names));
+    let names = headers.get(usize::from(own_names));
     let names = names.ok_or(ReadError::Truncated("the table of section names"))?;
+    expect_strings(names.kind)?;
     let names = slice(bytes, names.offset, names.size, "the table of section names")?;
     let names = StringTable::new(names);
     let section = |header: &Header| -> Result<Section<'_>, ReadError> {
@@ -337,14 +339,41 @@ fn sections(bytes: &[u8], endian: Endian) -> Result<Vec<Section<'_>>, ReadError>
         let what = "the size of all sections together";
         return Err(ReadError::Invalid { what, value: total as u64 });
     }
+    // What is written anew is no table that others are read by.
+    for (index, section) in sections.iter().enumerate() {
+        let kinds = [section_type::PROGBITS, section_type::STRTAB];
+        if NOTES.contains(&section.name)
+            && (!kinds.contains(&section.kind) || index == usize::from(own_names))
+        {
+            let what = "the type of a section .BTF, .BTF.ext or .ubpf";
+            return Err(ReadError::Invalid { what, value: section.kind.into() });
+        }
+    }
     Ok(sections)
+}
+
+/// That names are in a table of strings.
+fn expect_strings(kind: u32) -> Result<(), ReadError> {
+    let what = "the type of a table of names";
+    if kind == section_type::STRTAB {
+        Ok(())
+    } else {
+        Err(ReadError::Invalid { what, value: kind.into() })
+    }
 }
 
 fn symbols<'a>(sections: &[Section<'a>], endian: Endian) -> Result<Vec<Symbol<'a>>, ReadError> {
     let Some(table) = sections.iter().find(|section| section.kind == section_type::SYMTAB) else {
         return Ok(Vec::new());
     };
-    let names = sections.get(table.link as usize).map_or(&[][..], |names| names.data);
+    let names = match sections.get(table.link as usize) {
+        Some(names) if NOTES.contains(&names.name) => &[],
+        Some(names) => {
+            expect_strings(names.kind)?;
+            names.data
+        }
+        None => &[],
+    };
     let names = StringTable::new(names);
     let mut reader = Reader::new(endian, table.data);
     let mut symbols = Vec::new();
