@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use support::eval::{self, Input};
 use support::image::KernelImage;
@@ -101,12 +102,11 @@ impl World {
 
     /// What a run of a program at an event is given.
     fn input(&self, event: &str, step: u64) -> Option<Input<'_>> {
-        let (event, names) = match event {
-            "" => ("", &[][..]),
-            _ => {
-                let (event, names) = self.image.events.get_key_value(event)?;
-                (event.as_str(), names.as_slice())
-            }
+        let (event, names) = if event.is_empty() {
+            ("", &[][..])
+        } else {
+            let (event, names) = self.image.events.get_key_value(event)?;
+            (event.as_str(), names.as_slice())
         };
         let args = names.iter().map(|name| self.passed.get(name.as_str()).copied());
         let args = args.collect::<Option<Vec<u64>>>()?;
@@ -190,7 +190,7 @@ fn mm(image: &mut KernelImage) -> u64 {
     mm
 }
 
-/// Registers on entry to a system call, as x86_64 and arm64 have them.
+/// Registers on entry to a system call, as `x86_64` and `arm64` have them.
 fn registers(image: &mut KernelImage) -> u64 {
     let regs = image.object("pt_regs");
     for name in ["orig_ax", "syscallno"] {
@@ -231,7 +231,7 @@ fn seen(name: &str, script: &Script, kernel: &KernelTypes, told: &mut String) ->
         let relocated = match relocate::relocate(&object, &target, options).result {
             Ok(relocated) => relocated,
             Err(why) => {
-                told.push_str(&format!("{here}: {why}\n"));
+                let _ = writeln!(told, "{here}: {why}");
                 return None;
             }
         };
@@ -244,7 +244,7 @@ fn seen(name: &str, script: &Script, kernel: &KernelTypes, told: &mut String) ->
                 _ => "",
             };
             let Some(input) = world.input(event, step as u64) else {
-                told.push_str(&format!("{here}: {event} has other arguments\n"));
+                let _ = writeln!(told, "{here}: {event} has other arguments");
                 return None;
             };
             eval::run(&script.hir, index, &input, &mut evaluated);
