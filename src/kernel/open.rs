@@ -231,7 +231,7 @@ impl<'p> Opener<'p> {
                 drop(file);
                 self.look(inner.into(), &within(format.name))
             }
-            Kind::Image(image) => self.image(file, &image, around),
+            Kind::Image(image) => self.image(&file, &image, around),
             Kind::Unknown => Err(self.none(match around {
                 [] => format!("neither BTF nor a file of a kernel; {WHAT_WOULD_DO}"),
                 _ => format!(
@@ -257,12 +257,12 @@ impl<'p> Opener<'p> {
     /// A kernel image, or what was unpacked of one.
     fn image(
         &self,
-        file: FileBytes,
+        file: &FileBytes,
         image: &Image,
         around: &[&str],
     ) -> Result<Opened, KernelError> {
         let within = [around, &[image.name]].concat();
-        let release = image.release.and_then(|at| release::at(&file, at));
+        let release = image.release.and_then(|at| release::at(file, at));
         let found = match &image.payload {
             Payload::Stream(range) => {
                 let broken = || self.none(format!("{}, cut short", described(&within)));
@@ -276,8 +276,8 @@ impl<'p> Opener<'p> {
                     None => self.look(stream.to_vec().into(), &within),
                 }
             }
-            Payload::Somewhere => self.somewhere(&file, &within),
-            Payload::Flat => self.flat(&file, &within),
+            Payload::Somewhere => self.somewhere(file, &within),
+            Payload::Flat => self.flat(file, &within),
         };
         let Opened { source, release: inner } = found?;
         Ok(Opened { source, release: release.or(inner) })

@@ -106,7 +106,7 @@ fn section<'a>(
     }
     let [first, rest @ ..] = pieces.as_slice() else { return Ok(Cow::Borrowed(&[])) };
     // Sections that shared their bytes could be more together than there is memory.
-    let packed = pieces.iter().filter_map(|piece| piece.file_range());
+    let packed = pieces.iter().filter_map(ObjectSection::file_range);
     let packed = packed.fold(0_u64, |all, (_, size)| all.saturating_add(size));
     if packed > bytes.len() as u64 {
         return Err(DwarfError::Elf(format!("sections {name} share their bytes")));
