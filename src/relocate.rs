@@ -1,6 +1,8 @@
 //! Relocation: an object's questions to a kernel, answered from that kernel's types and written into its code.
 //!
-//!     object + target types → choose → bring in → plan → apply → object without questions
+//! ```text
+//! object + target types → choose → bring in → plan → apply → object without questions
+//! ```
 //!
 //! [`relocate`] is that line as one function. [`choose`] and [`bring_in`] are for ubpfc's own objects, which have several forms of a program: what comes of them is an object as any other. [`plan`] is pure: it answers every CO-RE record, by libbpf's rules, with new instructions or with the reason why there are none. [`apply`] edits the code,
 //! finds out which parts of it can run, refuses what can run and has no answer, and writes the object anew. `docs/relocation.md` has the rules.

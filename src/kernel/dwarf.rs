@@ -4,7 +4,9 @@
 //! point to by kind, name and size. Every unit of the file is looked at, and of each unit the types that are not local to a function; only what is wanted is read in full. Nothing is opened:
 //! files that the debug information refers to come from [`Companions`].
 //!
-//!     sections ([elf]) → units ([unit]) → definitions of the wanted names, one for each layout ([scan], [layout]) → types ([make]) → BTF ([graph])
+//! ```text
+//! sections ([elf]) → units ([unit]) → definitions of the wanted names, one for each layout ([scan], [layout]) → types ([make]) → BTF ([graph])
+//! ```
 //!
 //! What is wrong in the file is an error, since a definition that was passed over might be the one that counts.
 

@@ -4,7 +4,7 @@
 //! has not. What there is, the kernel's own enums say; of a target that does not show them whole nothing is said.
 
 use super::{Place, record};
-use crate::btf::{Btf, Type};
+use crate::btf::{Btf, Type, TypeId, kind};
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
 use crate::isa::{helpers, opcode as op};
@@ -14,11 +14,8 @@ use crate::object::rewrite::rewrite;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// v6.12 include/uapi/linux/bpf.h
-const HELPERS: &str = "bpf_func_id";
-const MAP_TYPES: &str = "bpf_map_type";
-/// The enums that say what a kernel has.
-pub(super) const ENUMS: [&str; 2] = [HELPERS, MAP_TYPES];
+/// The enums that say which helpers and kinds of maps a kernel has (v6.12 include/uapi/linux/bpf.h).
+pub(super) const ENUMS: [&str; 2] = ["bpf_func_id", "bpf_map_type"];
 
 /// Helpers, and older ones that do the same: `bpf_probe_read_{user,kernel}{,_str}` were one pair before 5.5. libbpf does this where it loads.
 const OLDER: [(i32, i32); 4] = [(112, 4), (113, 4), (114, 45), (115, 45)];
@@ -56,14 +53,15 @@ pub(super) struct Fitted {
 pub(super) fn fit(bytes: Vec<u8>, target: &Target<'_>) -> Result<Fitted, ReadError> {
     let object = Object::parse(&bytes)?;
     let mut lacks = Vec::new();
-    if let (Some(there), Some(types)) = (values(target, MAP_TYPES), object.types()?) {
+    let [helpers, map_types] = there(target);
+    if let (Some(there), Some(types)) = (map_types, object.types()?) {
         let missing = maps(&types).into_iter().filter(|map| !there.contains(&map.map_type.into()));
         lacks.extend(missing.map(|map| {
             let (name, user) = (map.kind(), map.name.to_owned());
             Lack { kind: Lacking::MapType, name, user, at: None }
         }));
     }
-    let Some(there) = values(target, HELPERS) else { return Ok(Fitted { bytes, lacks }) };
+    let Some(there) = helpers else { return Ok(Fitted { bytes, lacks }) };
     let has = |helper: i32| there.contains(&helper.cast_unsigned().into());
     let mut changed: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
     for function in object.functions()? {
@@ -107,11 +105,9 @@ pub(super) fn telling(
         helpers.extend(called.map(|(_, insn)| u64::from(insn.imm.cast_unsigned())));
     }
     let map_types = maps(types).into_iter().map(|map| map.map_type.into()).collect();
-    let lacks = |name: &str, used: BTreeSet<u64>| {
-        values(target, name).is_some_and(|there| !used.is_subset(&there))
-    };
-    let used = [(HELPERS, helpers), (MAP_TYPES, map_types)];
-    Ok(used.into_iter().filter_map(|(name, used)| lacks(name, used).then_some(name)).collect())
+    let used = [helpers, map_types].into_iter().zip(there(target));
+    let lacks = used.map(|(used, there)| there.is_some_and(|there| !used.is_subset(&there)));
+    Ok(ENUMS.into_iter().zip(lacks).filter_map(|(name, lacks)| lacks.then_some(name)).collect())
 }
 
 /// The calls of helpers, with their slots.
@@ -128,10 +124,15 @@ fn calls(insns: &[Insn]) -> Vec<(usize, Insn)> {
     calls
 }
 
-/// The values of an enum that counts without gaps; none if the target does not have it, or not whole.
-fn values(target: &Target<'_>, name: &str) -> Option<BTreeSet<u64>> {
-    let ids = target.image.find(&[name]).into_iter().flatten();
-    let enums = ids.filter_map(|id| match target.image.get(id) {
+/// The values of each of [`ENUMS`], which count without gaps; none if the target does not have it, or not whole.
+fn there(target: &Target<'_>) -> [Option<BTreeSet<u64>>; 2] {
+    let found = target.image.find_of(&[kind::ENUM, kind::ENUM64], &ENUMS);
+    let mut values = found.into_iter().map(|ids| values(&target.image, &ids));
+    [(); 2].map(|()| values.next().flatten())
+}
+
+fn values(types: &Btf<'_>, ids: &[TypeId]) -> Option<BTreeSet<u64>> {
+    let enums = ids.iter().filter_map(|id| match types.get(*id) {
         Ok(Type::Enum { values, .. }) => Some(values),
         _ => None,
     });

@@ -1,6 +1,8 @@
 //! Relocation from end to end: the parts of this module, put together.
 //!
-//!     bytes → what it asks → the kernel's types → choose → bring in → plan → apply → bytes
+//! ```text
+//! bytes → what it asks → the kernel's types → choose → bring in → plan → apply → bytes
+//! ```
 //!
 //! In: an object and a kernel. Out: the object for that kernel, or why there is none, and with either what there is to tell. The kernel reads its files; apart from that it is pure.
 
