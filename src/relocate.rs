@@ -209,8 +209,11 @@ pub struct Access {
     pub bit_offset: Option<u32>,
     /// Of a field: in bytes; of a bitfield its load unit.
     pub size: Option<u32>,
-    /// The same of the local type: where it differs, code that reads with a constant size reads wrongly.
+    /// The same of the local type.
     pub local_size: Option<u32>,
+    /// Whether only the offset of a number is given, whose size is another in the target: code that reads it with a constant size reads wrongly.
+    #[serde(skip)]
+    pub sized: bool,
     /// Of a bitfield: its width in bits.
     pub bits: Option<u8>,
     /// Of a field: whether it is signed.

@@ -133,10 +133,10 @@ fn build(args: &Args) -> Result<Exit, Stop> {
     if destination.is_none() && options.emit == Emit::Obj && std::io::stdout().is_terminal() {
         Err(anyhow!("an object is not for a terminal; write it to a file with `-o FILE`"))?;
     }
+    let text = read_script(script)?;
     if destination.as_ref().is_some_and(|d| same_file(d, script)) {
         Err(anyhow!("`-o {}` is the script itself", script.display()))?;
     }
-    let text = read_script(script)?;
 
     let mut sources = Sources::new();
     let name =

@@ -1,6 +1,7 @@
 //! Files: scripts and imports in, objects out.
 
 use super::Exit;
+use crate::btf;
 use crate::sema::imports::{Found, Importer, Library};
 use crate::source::{FileId, MAX_FILE_BYTES, Origin, Sources};
 use anyhow::{Context, Result, bail};
@@ -23,7 +24,16 @@ pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
 
 /// The bytes of an object; `-` is standard input.
 pub(super) fn read_object(path: &Path) -> Result<Vec<u8>, Unreadable> {
-    read(path, MAX_OBJECT_BYTES, "an object")
+    let bytes = read(path, MAX_OBJECT_BYTES, "an object")?;
+    let text = || !bytes.is_empty() && str::from_utf8(&bytes).is_ok();
+    let mistaken = if btf::byte_order(&bytes).is_ok() {
+        "is BTF, the types of a kernel: give it with `--kernel`"
+    } else if text() {
+        "is text, not an object; a script is compiled first: `ubpfc FILE.ub -o prog.o`"
+    } else {
+        return Ok(bytes);
+    };
+    Err((Exit::Input, format!("{} {mistaken}", shown(path))))
 }
 
 /// What to call a file that is read.
@@ -54,6 +64,10 @@ fn read(path: &Path, limit: usize, wanted: &str) -> Result<Vec<u8>, Unreadable> 
 }
 
 fn text(bytes: Vec<u8>, name: &str) -> Result<String, Unreadable> {
+    if bytes.starts_with(b"\x7fELF") {
+        let what = "is an object, not a script: `ubpfc inspect` and `ubpfc relocate` take it";
+        return Err((Exit::Input, format!("{name} {what}")));
+    }
     String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
         let line = String::from_utf8_lossy(&e.as_bytes()[..valid]).lines().count().max(1);

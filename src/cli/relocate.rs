@@ -97,6 +97,8 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     };
     let lacking = faults::lacking(&name, &title, &report.lacks);
     args.message_format.report(&lacking.sources, &lacking.diags);
+    let sizes = faults::sizes(&name, &title, &report.sizes);
+    args.message_format.report(&sizes.sources, &sizes.diags);
     match args.output.as_deref() {
         None => {}
         Some(path) if path == Path::new("-") => write_stdout(&relocated)?,
@@ -113,6 +115,10 @@ fn check(args: &Args) -> Result<(), Stop> {
     let to_stdout = output == Path::new("-");
     if same_file(output, &args.object) {
         Err(anyhow!("`-o {}` is the object itself", output.display()))?;
+    }
+    let read = std::iter::once(&args.kernel.kernel).chain(&args.kernel.module);
+    if read.into_iter().any(|file| same_file(output, file)) {
+        Err(anyhow!("`-o {}` is one of the files that are read", output.display()))?;
     }
     if to_stdout && args.json {
         Err(anyhow!("`-o -` and `--json` both write to standard output; name a file after `-o`"))?;

@@ -157,6 +157,7 @@ codes! {
     W1004 "never reached"
     W1005 "kernel module that cannot be read"
     W1006 "helper or kind of map that the kernel has not"
+    W1007 "number whose size is another in the kernel, and is not asked for"
 }
 
 impl Code {

@@ -29,6 +29,8 @@ const ELSEWHERE: u16 = 0xffff;
 pub(super) struct Elf<'a> {
     /// Its byte order.
     pub(super) endian: Endian,
+    /// The machine that its code is for (`e_machine`).
+    pub(super) machine: u16,
     /// The size of an address in bytes.
     pub(super) address_size: u32,
     /// Its sections by index.
@@ -69,7 +71,9 @@ impl<'a> Elf<'a> {
         let endian = if *ident.get(5)? == 2 { Endian::Big } else { Endian::Little };
         let word = |reader: &mut Reader<'a>| word(reader, wide);
         let mut reader = Reader::new(endian, rest);
-        reader.take(8)?; // type, machine, version
+        reader.take(2)?; // type
+        let machine = reader.u16()?;
+        reader.take(4)?; // version
         word(&mut reader)?; // entry
         word(&mut reader)?; // program headers
         let table = usize::try_from(word(&mut reader)?).ok()?;
@@ -110,7 +114,7 @@ impl<'a> Elf<'a> {
                 data: bytes(&header).unwrap_or_default(),
             });
         }
-        Some(Elf { endian, address_size: if wide { 8 } else { 4 }, sections })
+        Some(Elf { endian, machine, address_size: if wide { 8 } else { 4 }, sections })
     }
 
     /// The first section of that name that has bytes.

@@ -25,6 +25,8 @@ const TRIES: usize = 16;
 /// What to do about a kernel without types.
 const NO_BTF: &str =
     "its kernel was built without CONFIG_DEBUG_INFO_BTF; give the vmlinux of its debug package";
+/// The machine of BPF objects, which have types of their own (`e_machine`).
+const EM_BPF: u16 = 247;
 /// What does have types.
 const WHAT_WOULD_DO: &str =
     "give BTF, an ELF file with BTF or DWARF, a kernel image, or a description of a tracepoint";
@@ -323,6 +325,9 @@ impl<'p> Opener<'p> {
         let within = [around, &["ELF file"]].concat();
         let elf = Elf::parse(file)
             .ok_or_else(|| self.none(format!("{} whose headers are broken", described(&within))))?;
+        if elf.machine == EM_BPF {
+            return Err(self.none(format!("a BPF object, not a kernel; {WHAT_WOULD_DO}")));
+        }
         let release = release::of(&elf);
         if let Some(btf) = elf.section(".BTF") {
             let pointer_size = Some(elf.address_size);

@@ -11,6 +11,7 @@ use super::lacks::{self, Lack};
 use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Unresolved, record};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
+use crate::object::btf_ext::CoreKind;
 use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub struct Told {
     pub warnings: Vec<String>,
     /// What the object uses and the kernel lacks, beside types; by libbpf's policy it is not looked for.
     pub lacks: Vec<Lack>,
+    /// Numbers that the program finds by their offset, and whose size it does not ask for though it is another in the kernel.
+    pub sizes: Vec<Access>,
     /// The forms of an ubpfc object's programs.
     pub programs: Vec<Chosen>,
     /// Every question with its answer, in the order of the object.
@@ -160,13 +163,15 @@ impl Told {
         let mut plan = plan(&object, &target, options.policy)?;
         plan.target = Some(recorded(kernel));
         let applied = apply(&brought.bytes, &object, &plan, options.policy).map_err(|error| {
+            let error = helped(error, &target);
             self.answers = unanswered(&plan, &brought.answered, &error, &object);
-            unapplied(error, &object, &target)
+            unapplied(error, &object)
         })?;
         self.answers = answers(&plan, applied.accesses, &brought.answered, &object);
         if options.policy == Policy::Libbpf {
             return Ok(applied.bytes);
         }
+        self.sizes = sizes(&self.answers);
         let fitted = lacks::fit(applied.bytes, &target)?;
         self.lacks = fitted.lacks;
         Ok(fitted.bytes)
@@ -186,19 +191,34 @@ fn with_lines(mut error: ChooseError, object: &Object<'_>) -> ChooseError {
     error
 }
 
-/// An error of applying, with all that may help.
-fn unapplied(mut error: ApplyError, object: &Object<'_>, target: &Target<'_>) -> Refusal {
-    let mut at = None;
-    match &mut error {
-        ApplyError::Missing(unresolved) => {
-            for one in unresolved {
-                one.missing.suggest(target);
-            }
-        }
-        ApplyError::Code { function, insn, .. } => at = record::line_at(object, function, *insn),
-        ApplyError::TwoSections(_) | ApplyError::Object(_) | ApplyError::Bug(_) => {}
+/// The same error, with names that are near to those that are missing.
+fn helped(mut error: ApplyError, target: &Target<'_>) -> ApplyError {
+    if let ApplyError::Missing(unresolved) = &mut error {
+        unresolved.iter_mut().for_each(|one| one.missing.suggest(target));
     }
+    error
+}
+
+/// An error of applying, with the line that it is about.
+fn unapplied(error: ApplyError, object: &Object<'_>) -> Refusal {
+    let at = match &error {
+        ApplyError::Code { function, insn, .. } => record::line_at(object, function, *insn),
+        ApplyError::Missing(_)
+        | ApplyError::TwoSections(_)
+        | ApplyError::Object(_)
+        | ApplyError::Bug(_) => None,
+    };
     Refusal::Apply { error, at }
+}
+
+/// Accesses that are right only where the size is asked for as well, and is not.
+fn sizes(answers: &[Answer]) -> Vec<Access> {
+    let place =
+        |access: &Access| (access.section.clone(), access.function.clone(), access.local.clone());
+    let of = |kind| answers.iter().map(|answer| &answer.access).filter(move |a| a.kind == kind);
+    let asked: BTreeSet<_> = of(CoreKind::ByteSize).map(place).collect();
+    let sized = of(CoreKind::ByteOff).filter(|access| access.sized);
+    sized.filter(|access| !asked.contains(&place(access))).cloned().collect()
 }
 
 /// The answers of a plan that was carried out, with those that bringing in gave.
@@ -243,10 +263,14 @@ fn unanswered(
     let place = |access: &Access| {
         (access.section.clone(), access.function.clone(), access.insn, access.kind)
     };
-    let runs: BTreeSet<_> = unresolved.iter().map(|one: &Unresolved| place(&one.access)).collect();
+    let runs: BTreeMap<_, &Missing> =
+        unresolved.iter().map(|one: &Unresolved| (place(&one.access), &one.missing)).collect();
     for answer in answers.iter_mut().filter(|answer| answer.reason.is_some()) {
-        let run = runs.contains(&place(&answer.access));
-        answer.access.action = if run { Action::Missing } else { Action::Unreachable };
+        let run = runs.get(&place(&answer.access));
+        answer.access.action = if run.is_some() { Action::Missing } else { Action::Unreachable };
+        if let Some(missing) = run {
+            answer.reason = Some((*missing).clone());
+        }
     }
     answers
 }

@@ -279,6 +279,10 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
         report::found(&mut access, first.candidate, &question.spec, first.path.as_ref());
         report::field(&mut access, first.field);
         access.value = Some(first.value);
+        let given = matches!(record.code.0.code & op::CLASS_MASK, op::ALU | op::ALU64 | op::LD);
+        let numbers =
+            question.field.zip(first.field).filter(|_| given && kind == CoreKind::ByteOff);
+        access.sized = numbers.is_some_and(|(local, target)| local.resized_number(&target));
         let patched = match self.policy {
             Policy::Libbpf => {
                 let offset = |m: &Match<'_, '_>| m.path.as_ref().map(|path| path.bit_offset);

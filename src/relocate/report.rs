@@ -60,6 +60,7 @@ impl Access {
             bit_offset: None,
             size: None,
             local_size: None,
+            sized: false,
             bits: None,
             signed: None,
             action: Action::Missing,

@@ -91,6 +91,12 @@ impl Scalar {
 }
 
 impl Field {
+    /// Whether both are numbers, or pointers, and of different sizes.
+    pub(super) fn resized_number(&self, target: &Field) -> bool {
+        let plain = |field: &Field| field.scalar.number() && !field.is_bitfield();
+        plain(self) && plain(target) && self.size != target.size
+    }
+
     /// The field that a path leads to.
     pub(super) fn of(types: &Btf<'_>, path: &Path<'_>) -> Result<Field, Fail> {
         let bit_offset = path.bit_offset;

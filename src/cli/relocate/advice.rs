@@ -9,10 +9,15 @@ pub(super) const TRACEFS: &str = "tracefs describes nothing but the records of t
 
 /// What to do where something lacks, in a script of ours or in C.
 pub(super) fn help(cause: Cause, script: bool, near: &[&String]) -> String {
-    if !near.is_empty() {
-        let near = near.iter().map(|name| format!("`{name}`"));
-        return format!("did you mean {}?", listed(near, "or"));
+    let advice = advice(cause, script);
+    if near.is_empty() {
+        return advice.into();
     }
+    let near = near.iter().map(|name| format!("`{name}`"));
+    format!("did you mean {}? otherwise, {advice}", listed(near, "or"))
+}
+
+fn advice(cause: Cause, script: bool) -> &'static str {
     match (cause, script) {
         (Cause::NoType, _) => {
             "if a module of the kernel has it, name the module's file: `--module FILE`"
@@ -33,7 +38,6 @@ pub(super) fn help(cause: Cause, script: bool, near: &[&String]) -> String {
             "declare it as this kernel has it in another flavor, such as `struct NAME___2`, and read the one that `bpf_core_field_exists(…)` says is there"
         }
     }
-    .into()
 }
 
 /// Which field of a mirror reads a kernel path such as `task_struct.real_start_time`, and what else it would take.

@@ -12,7 +12,7 @@ use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{
-    ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+    Access, ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
 };
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
@@ -90,6 +90,27 @@ pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
         let message = format!("{kernel} has no {what} `{name}`");
         let diagnostic = Diagnostic::new(Code::W1006, files.span(at.as_ref()), message);
         let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+        findings.diags.push(diagnostic.label(label).help(help));
+    }
+    findings
+}
+
+/// Warnings of numbers that are found by their offset alone, and have another size in the kernel.
+pub(super) fn sizes(object: &str, kernel: &str, accesses: &[Access]) -> Findings {
+    let mut findings = Findings::default();
+    let files = Excerpts::new(&mut findings, object, accesses.iter().filter_map(|a| a.at.as_ref()));
+    for access in accesses.iter().take(MAX_SHOWN) {
+        let Access { function, insn, local, local_size, size, at, .. } = access;
+        let [ours, theirs] = [local_size, size].map(|size| size.unwrap_or_default());
+        let message = format!(
+            "`{}` has {} in {kernel}, and {} in the object",
+            without_flavor(short(local)),
+            plural(theirs as usize, "byte"),
+            ours,
+        );
+        let help = "code that reads as many bytes as the object has reads wrongly: declare it as the kernel has it in another flavor, or read it by `BPF_CORE_READ_BITFIELD_PROBED`, which asks for the size";
+        let label = format!("in `{function}`, instruction {insn}, which takes the offset alone");
+        let diagnostic = Diagnostic::new(Code::W1007, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }
     findings
@@ -299,7 +320,11 @@ impl<'r> Group<'r> {
         }
         // Several paths through one member end for one reason.
         diagnostic.notes.dedup();
-        if functions.len() > 1 || self.at().is_none() {
+        // Of C the line is that which the compiler gave the instruction, often one beside it.
+        if let ([only], None, Some(_)) = (self.records.as_slice(), ubpf, self.at()) {
+            let (function, insn) = (&only.access.function, only.access.insn);
+            diagnostic = diagnostic.note(format!("in `{function}`, instruction {insn}"));
+        } else if functions.len() > 1 || self.at().is_none() {
             let functions = functions.iter().map(|name| format!("`{name}`"));
             diagnostic = diagnostic.note(format!("in {}", listed(functions, "and")));
         }

@@ -27,6 +27,9 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
     /// Helpers and kinds of maps that the object uses and the kernel has not.
     pub(super) lacks: Vec<Lack>,
+    /// Numbers whose size is another in the kernel, and is not asked for.
+    #[serde(skip)]
+    pub(super) sizes: Vec<Access>,
     pub(super) programs: Vec<ProgramReport>,
     pub(super) totals: Totals,
     pub(super) accesses: Vec<Answer>,
@@ -154,7 +157,7 @@ impl ProgramReport {
 impl Report {
     /// A report of what there is to tell.
     pub(super) fn new(object: &str, kernel: &Kernel, policy: &'static str, told: Told) -> Report {
-        let Told { warnings, lacks, programs, answers } = told;
+        let Told { warnings, lacks, sizes, programs, answers } = told;
         let Kernel { name, release, image, .. } = kernel;
         Report {
             version: VERSION,
@@ -170,6 +173,7 @@ impl Report {
             error: None,
             warnings,
             lacks,
+            sizes,
             programs: programs.into_iter().map(ProgramReport::chosen).collect(),
             totals: Totals::of(&answers),
             accesses: answers,
@@ -217,7 +221,7 @@ impl Report {
             (resized, "resized"),
             (converted, "converted"),
             (same, "right already"),
-            (unreachable, "unreachable"),
+            (unreachable, "cannot run"),
             (poisoned, "poisoned"),
             (missing, "missing"),
         ];
