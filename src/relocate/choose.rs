@@ -260,7 +260,12 @@ fn bind(args: &[Arg], known: &[Prototype], passed: &[Passed]) -> Result<Bound, S
     let bound = match (by_name, same) {
         (Ok(bound), _) => bound,
         // The names are others, but the types are those of a prototype that is known.
-        (Err(_), Some(same)) => args.iter().map(|arg| placed(arg, &known[same].args)).collect(),
+        (Err(why), Some(same)) => {
+            let placed = args.iter().map(|arg| placed(arg, &known[same].args));
+            let bound: Vec<BoundArg> = placed.collect();
+            let fit = args.iter().zip(&bound).all(|(arg, bound)| fits(arg, bound, passed));
+            fit.then_some(bound).ok_or(why)?
+        }
         (Err(why), None) => return Err(why),
     };
     let runs = |prototype: &Prototype| {
@@ -276,6 +281,13 @@ fn bind(args: &[Arg], known: &[Prototype], passed: &[Passed]) -> Result<Bound, S
         );
     }
     Ok(Bound { prototype, args: bound })
+}
+
+/// Whether an argument can be read from its place, if it has one.
+fn fits(arg: &Arg, bound: &BoundArg, passed: &[Passed]) -> bool {
+    let Some(index) = bound.index else { return true };
+    let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
+    ty.is_some_and(|ty| converts(&arg.ty, ty))
 }
 
 /// Binds arguments without the kernel's prototype: where all known ones agree.
@@ -310,12 +322,13 @@ fn named(arg: &Arg, passed: &[Passed]) -> Result<BoundArg, String> {
             (false, false) => Err("the kernel's prototype is none that is known".into()),
         };
     };
-    let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
-    if !ty.is_some_and(|ty| converts(&arg.ty, ty)) {
+    let bound = BoundArg { name: name.clone(), index: Some(index) };
+    if !fits(arg, &bound, passed) {
+        let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
         let ty = ty.map_or_else(|| "another type".to_owned(), ToString::to_string);
         return Err(format!("the kernel passes `{name}` as `{ty}`, not as `{}`", arg.ty));
     }
-    Ok(BoundArg { name: name.clone(), index: Some(index) })
+    Ok(bound)
 }
 
 /// An argument in a known prototype.

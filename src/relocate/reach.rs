@@ -218,23 +218,22 @@ impl Walk<'_> {
         known.insert(slots.start, State::default());
         let mut todo = BTreeSet::from([slots.start]);
         while let Some(start) = todo.pop_first() {
-            let Some(mut state) = known.get(&start).cloned() else { continue };
+            let mut state = known.get(&start).cloned();
             let mut at = start;
-            loop {
-                let arrivals = self.step(at, &mut state, frame, ways);
+            while let Some(mut leaving) = state.take() {
+                let arrivals = self.step(at, &mut leaving, frame, ways);
                 let next = at + self.section.width(at);
-                let mut falls_on = false;
                 for (to, refined) in arrivals {
                     if !slots.contains(&to) {
                         continue;
                     }
-                    let mut arriving = state.clone();
+                    // What is known on one way is not known on the other.
+                    let mut arriving = leaving.clone();
                     if let Some((register, value)) = refined {
                         arriving.set(register, Some(value));
                     }
                     if to == next && !meets.contains(&to) {
-                        state = arriving;
-                        falls_on = true;
+                        state = Some(arriving);
                         continue;
                     }
                     let changed = match known.get_mut(&to) {
@@ -244,9 +243,6 @@ impl Walk<'_> {
                     if changed {
                         todo.insert(to);
                     }
-                }
-                if !falls_on {
-                    break;
                 }
                 at = next;
             }

@@ -135,6 +135,10 @@ fn constants_are_followed_through_arithmetic_the_stack_and_equality() {
     assert!(guarded(&[load_context(3, 0), mov(2, 0), jeq(3, 0, 1), mov(2, 0)]));
     // What is equal to 0 is 0.
     assert!(guarded(&[load_context(2, 0), jeq(2, 0, 2), mov(0, 0), exit()]));
+    // So it is on that way alone.
+    let jne = |register, imm, off| insn(JMP | JNE | K, register, 0, off, imm);
+    assert!(!guarded(&[load_context(2, 0), jne(2, 0, 2), mov(0, 0), exit()]));
+    assert!(guarded(&[load_context(2, 0), jne(2, 0, 1), ja(2), mov(0, 0), exit()]));
     // In a loop, what changes is not known.
     assert!(!guarded(&[
         mov(2, 0),

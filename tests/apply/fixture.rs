@@ -117,6 +117,7 @@ pub(crate) fn fixup(object: &Object<'_>, function: &str, slot: usize, edit: Edit
         module: None,
         local_value: None,
         local_size: None,
+        sized: false,
         value: None,
         bit_offset: None,
         size: None,
