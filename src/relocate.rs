@@ -106,7 +106,7 @@ pub struct Missing {
 }
 
 /// A name that a target has not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sought {
     /// Of a type: its kind and its name, as [`wanted`] gives them.
     Type(u32, String),

@@ -253,6 +253,22 @@ fn an_argument_that_is_not_there_or_of_another_type_is_an_error() {
     assert_eq!(reads(&object, &target(&bytes)), [1]);
 }
 
+/// The kernel extends what is narrower than its eight bytes without its sign, also where the prototype is as it is known but for sizes.
+#[test]
+fn a_number_that_lost_its_sign_is_an_error() {
+    let object = compile(
+        "kernel tracepoint foo_ev(long code);
+         tracepoint user:foo(s64 code) = tracepoint foo:foo_ev;
+         user:foo { @ = max(args.code); }",
+    );
+    for nameless in [false, true] {
+        let bytes = kernel(&[("foo_ev", &[("code", None)])], nameless);
+        let error = chosen(&object, &target(&bytes), true).unwrap_err().to_string();
+        let why = if nameless { "none that is known" } else { "as `s32`, not as `s64`" };
+        assert!(error.contains(why), "{error}");
+    }
+}
+
 #[test]
 fn an_optional_argument_reads_as_zero_only_where_it_is_missing() {
     let object = compile(

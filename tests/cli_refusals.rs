@@ -71,6 +71,44 @@ fn answers_that_do_not_fit() {
 }
 
 #[test]
+fn a_number_of_another_size_that_is_read_with_a_constant_size() {
+    let folder = Folder::new();
+    folder.write("kernel", kernel(&[24]));
+    folder.snapshot("warned-W1007", &["relocate", "size.o", "-k", "kernel", "-o", "out.o"]);
+}
+
+#[test]
+fn files_in_the_wrong_place() {
+    let folder = Folder::new();
+    folder.write("kernel", kernel(&[24]));
+    folder.write("module", kernel(&[24]));
+    folder.compile("pid", PID, &[]);
+    folder.write("pid.ub", PID);
+    let (overwritten, an_object) =
+        ("is one of the files that are read", "is an object, not a script");
+    let cases: &[(&[&str], &str)] = &[
+        (&["relocate", "pid.o", "-k", "kernel", "-o", "kernel"], overwritten),
+        (&["relocate", "pid.o", "-k", "kernel", "-m", "module", "-o", "module"], overwritten),
+        (&["relocate", "pid.o", "-k", "pid.o"], "a BPF object, not a kernel"),
+        (
+            &["relocate", "kernel", "-k", "pid.o"],
+            "is BTF, the types of a kernel: give it with `--kernel`",
+        ),
+        (&["relocate", "pid.ub", "-k", "kernel"], "a script is compiled first"),
+        (&["pid.o", "-o", "other.o"], an_object),
+        (&["pid.o"], an_object),
+    ];
+    for (args, expected) in cases {
+        let output = folder.run(args);
+        assert_ne!(status(&output), 0, "{args:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(expected), "{args:?}: {told}");
+    }
+    assert_eq!(folder.read("kernel"), kernel(&[24]));
+    assert_eq!(folder.read("module"), kernel(&[24]));
+}
+
+#[test]
 fn records_that_are_malformed() {
     let folder = Folder::new();
     let object = folder.read("clang.o");

@@ -199,17 +199,20 @@ fn files_at_fault_have_their_status_and_say_what_would_do() {
     };
     write("empty", b"");
     write("text", b"not an object");
+    write("noise", b"not \xff an object");
     let object = fs::read(dir.path("clang.o")).expect("it is there");
     write("cut.o", &object[..object.len() / 2]);
     write("broken.gz", b"\x1f\x8b\x08\x00garbage");
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["inspect", "text"], 1, "not an ELF file"),
+        (&["inspect", "text"], 1, "a script is compiled first"),
+        (&["inspect", "noise"], 1, "not an ELF file"),
         (&["inspect", "empty"], 1, "not an ELF file"),
         (&["inspect", "cut.o"], 1, "cut.o"),
         (&["inspect", "."], 2, "folder"),
         (&["inspect", "missing.o"], 2, "missing.o"),
         (&["inspect"], 2, "FILE.o"),
-        (&["relocate", "text"], 1, "E0609"),
+        (&["relocate", "text"], 1, "a script is compiled first"),
+        (&["relocate", "noise"], 1, "E0609"),
         (&["relocate", "missing.o"], 2, "missing.o"),
         (&["relocate", "clang.o", "-k", "missing"], 2, "E0701"),
         (&["relocate", "clang.o", "-k", "."], 2, "folder"),

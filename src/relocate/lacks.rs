@@ -20,6 +20,9 @@ pub(super) const ENUMS: [&str; 2] = ["bpf_func_id", "bpf_map_type"];
 /// Helpers, and older ones that do the same: `bpf_probe_read_{user,kernel}{,_str}` were one pair before 5.5. libbpf does this where it loads.
 const OLDER: [(i32, i32); 4] = [(112, 4), (113, 4), (114, 45), (115, 45)];
 
+/// How many calls of helpers that lack are told of: for each the lines of the object are read.
+const MAX_TOLD: usize = 64;
+
 /// What a relocated object uses and a kernel has not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lack {
@@ -64,6 +67,7 @@ pub(super) fn fit(bytes: Vec<u8>, target: &Target<'_>) -> Result<Fitted, ReadErr
     let Some(there) = helpers else { return Ok(Fitted { bytes, lacks }) };
     let has = |helper: i32| there.contains(&helper.cast_unsigned().into());
     let mut changed: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+    let mut told = BTreeSet::new();
     for function in object.functions()? {
         for (slot, insn) in calls(&function.insns()) {
             if has(insn.imm) {
@@ -81,6 +85,10 @@ pub(super) fn fit(bytes: Vec<u8>, target: &Target<'_>) -> Result<Fitted, ReadErr
                 }
                 continue;
             }
+            // Of several calls in one function the first stands for all.
+            if told.len() >= MAX_TOLD || !told.insert((insn.imm, function.symbol.name)) {
+                continue;
+            }
             let name = helpers::name(insn.imm.cast_unsigned().into());
             let name = name.unwrap_or_else(|| format!("helper {}", insn.imm));
             let user = function.symbol.name.to_owned();
@@ -88,7 +96,6 @@ pub(super) fn fit(bytes: Vec<u8>, target: &Target<'_>) -> Result<Fitted, ReadErr
             lacks.push(Lack { kind: Lacking::Helper, name, user, at });
         }
     }
-    lacks.dedup();
     let bytes = if changed.is_empty() { bytes } else { rewrite(&bytes, &changed)? };
     Ok(Fitted { bytes, lacks })
 }

@@ -8,7 +8,7 @@
 
 use super::choose::{self, ChooseError, Chosen};
 use super::lacks::{self, Lack};
-use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Unresolved, record};
+use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Sought, Unresolved, record};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
 use crate::object::btf_ext::CoreKind;
@@ -191,10 +191,21 @@ fn with_lines(mut error: ChooseError, object: &Object<'_>) -> ChooseError {
     error
 }
 
+/// For how many missing names near ones are looked for: each time all names of the kernel are compared, and nobody reads more.
+const MAX_HELPED: usize = 64;
+
 /// The same error, with names that are near to those that are missing.
 fn helped(mut error: ApplyError, target: &Target<'_>) -> ApplyError {
-    if let ApplyError::Missing(unresolved) = &mut error {
-        unresolved.iter_mut().for_each(|one| one.missing.suggest(target));
+    let ApplyError::Missing(unresolved) = &mut error else { return error };
+    let mut known: BTreeMap<Sought, Vec<String>> = BTreeMap::new();
+    for Unresolved { missing, .. } in unresolved {
+        let Some(sought) = missing.sought.clone() else { continue };
+        if let Some(near) = known.get(&sought) {
+            missing.near.clone_from(near);
+        } else if known.len() < MAX_HELPED {
+            missing.suggest(target);
+            known.insert(sought, missing.near.clone());
+        }
     }
     error
 }

@@ -1,4 +1,4 @@
-// A field that is copied with a constant size: clang -O2 -g --target=bpf -c size.c
+// A field that is copied with a constant size: `clang -g -O2 -target bpf -fdebug-compilation-dir=. -c size.c -o size.o` (Debian clang 14.0.6).
 struct task_struct {
 	long pid;
 	long tgid;

@@ -22,7 +22,7 @@ pub struct Folder {
 impl Folder {
     pub fn new() -> Folder {
         let folder = Folder { dir: tempfile::tempdir().unwrap() };
-        for object in ["clang.o", "lacks.o"] {
+        for object in ["clang.o", "lacks.o", "size.o"] {
             fs::copy(package("testdata/cli").join(object), folder.path(object)).unwrap();
         }
         for kernel in [OLD, NEW, BETWEEN, SCTP, THIRTY_TWO_BITS, BIG_ENDIAN] {
