@@ -19,7 +19,8 @@ mod text;
 
 pub use inspect::inspected;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::path::Path;
 
 /// Compiles tracing scripts over user-ized kernel structs into eBPF objects that run on any kernel.
 #[derive(Debug, Parser)]
@@ -67,6 +68,10 @@ pub fn main() -> ! {
         );
         std::process::exit(Exit::Bug as i32);
     }));
+    if let Some(why) = std::env::args().nth(1).and_then(|first| unknown_command(&first)) {
+        eprintln!("ubpfc: {why}");
+        std::process::exit(Exit::Usage as i32);
+    }
     let cli = Cli::parse();
     let exit = match cli.command {
         Some(Command::Build(args)) => build::run(&args),
@@ -76,4 +81,21 @@ pub fn main() -> ! {
         None => build::run(&cli.build),
     };
     std::process::exit(exit as i32)
+}
+
+/// What to say where the first word is neither a command nor a file, and looks like no file's name.
+fn unknown_command(first: &str) -> Option<String> {
+    let commands = Cli::command();
+    let names: Vec<&str> = commands.get_subcommands().map(clap::Command::get_name).collect();
+    let file = first.starts_with('-') || first.contains(['.', '/']) || Path::new(first).exists();
+    if file || first == "help" || names.contains(&first) {
+        return None;
+    }
+    let near = names.iter().map(|name| (strsim::jaro_winkler(name, first), name));
+    let near = near.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    let what_then = match near {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("the commands are {}", names.join(", ")),
+    };
+    Some(format!("there is no command `{first}`, nor a file of that name; {what_then}"))
 }

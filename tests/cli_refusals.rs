@@ -97,6 +97,11 @@ fn files_in_the_wrong_place() {
         (&["relocate", "pid.ub", "-k", "kernel"], "a script is compiled first"),
         (&["pid.o", "-o", "other.o"], an_object),
         (&["pid.o"], an_object),
+        (
+            &["relocat", "pid.o"],
+            "no command `relocat`, nor a file of that name; did you mean `relocate`?",
+        ),
+        (&["lint"], "the commands are build, inspect, btf, relocate"),
     ];
     for (args, expected) in cases {
         let output = folder.run(args);
