@@ -119,9 +119,8 @@ fn without_candidate<'n>(btf: &Btf<'_>, wanted: &[Wanted<'n>]) -> Vec<Wanted<'n>
     let names: Vec<&str> = wanted.iter().map(|(_, name)| *name).collect();
     let found = btf.find(&names);
     let lacks = |(wanted, ids): (&Wanted<'n>, Vec<btf::TypeId>)| {
-        let fits = ids
-            .iter()
-            .any(|id| btf.get(*id).is_ok_and(|ty| class(kind_of(&ty)) == class(wanted.0)));
+        let fits =
+            ids.iter().any(|id| btf.kind(*id).is_ok_and(|kind| class(kind) == class(wanted.0)));
         (!fits && wanted.0 != 0).then_some(*wanted)
     };
     wanted.iter().zip(found).filter_map(lacks).collect()
@@ -130,28 +129,4 @@ fn without_candidate<'n>(btf: &Btf<'_>, wanted: &[Wanted<'n>]) -> Vec<Wanted<'n>
 /// Enums of either width are one kind of candidate.
 fn class(kind: u32) -> u32 {
     if kind == kind::ENUM64 { kind::ENUM } else { kind }
-}
-
-/// The kind's number.
-fn kind_of(ty: &btf::Type<&str>) -> u32 {
-    use btf::Type;
-    match ty {
-        Type::Void => 0,
-        Type::Int { .. } => kind::INT,
-        Type::Ptr(_) => kind::PTR,
-        Type::Array { .. } => kind::ARRAY,
-        Type::Composite { union: false, .. } => kind::STRUCT,
-        Type::Composite { union: true, .. } => kind::UNION,
-        Type::Enum { .. } => kind::ENUM,
-        Type::Fwd { .. } => kind::FWD,
-        Type::Typedef { .. } => kind::TYPEDEF,
-        Type::Modifier { kind, .. } => *kind,
-        Type::Func { .. } => kind::FUNC,
-        Type::FuncProto { .. } => kind::FUNC_PROTO,
-        Type::Var { .. } => kind::VAR,
-        Type::DataSec { .. } => kind::DATASEC,
-        Type::Float { .. } => kind::FLOAT,
-        Type::DeclTag { .. } => kind::DECL_TAG,
-        Type::TypeTag { .. } => kind::TYPE_TAG,
-    }
 }
