@@ -174,8 +174,13 @@ impl<'p, 't> Kept<'p, 't> {
 
     /// Keeps the members on a path, as far as the target has it.
     fn path(&mut self, root: Key, steps: &[Step<'_>]) -> Result<(), BtfError> {
-        let mut at = root;
+        let (mut at, mut in_array) = (root, false);
         for step in steps {
+            let behind_index = std::mem::replace(&mut in_array, matches!(step, Step::Index { .. }));
+            // The first index of several went through all dimensions: the target may have other ones (pahole writes `x[2][3]` as `x[6]`).
+            if behind_index && in_array {
+                continue;
+            }
             at = self.strip(at)?;
             match (step, self.get(at)?) {
                 (Step::Member { name, .. }, Type::Composite { .. }) => {
@@ -186,11 +191,20 @@ impl<'p, 't> Kept<'p, 't> {
                         at = self.member(composite, number)?;
                     }
                 }
-                (Step::Index { .. }, Type::Array { elem, .. }) => at = self.key(at.0, elem),
+                (Step::Index { .. }, Type::Array { .. }) => at = self.innermost(at)?,
                 _ => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// What the elements of an array of any dimensions are. The arrays themselves are kept with the member that has them.
+    fn innermost(&self, array: Key) -> Result<Key, BtfError> {
+        let mut at = array;
+        while let Type::Array { elem, .. } = self.get(at)? {
+            at = self.strip(self.key(at.0, elem))?;
+        }
+        Ok(at)
     }
 
     /// The way to the first member of a name: composite types with the numbers of the members, the outermost first. What has been searched in vain is not searched again.

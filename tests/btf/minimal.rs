@@ -6,11 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 use support::kernels::{self, KernelTypes};
 use support::pipeline::Script;
-use ubpfc::btf::Btf;
+use ubpfc::btf::{Btf, Builder, Member, Type, TypeId};
 use ubpfc::kernel::Target;
 use ubpfc::object::read::Object;
-use ubpfc::relocate;
-use ubpfc::target::Cpu;
+use ubpfc::relocate::{self, Policy};
+use ubpfc::target::{Cpu, Endian};
 
 /// Objects by name: the examples, and what clang makes of the programs that `benches` measures.
 fn objects(dir: &Path) -> Vec<(String, PathBuf)> {
@@ -118,5 +118,73 @@ fn one_file_serves_several_objects_and_is_smaller_than_what_bpftool_makes() {
         std::fs::write(&small, &minimal).unwrap();
         let dump = support::run(Command::new("bpftool").args(["btf", "dump", "file"]).arg(&small));
         assert!(dump.contains("STRUCT 'task_struct'"), "{dump}");
+    }
+}
+
+/// `struct outer { long first; struct elem { int first, z, a; } x[…]; }` with an array of these dimensions.
+fn with_array(dimensions: &[u32]) -> Vec<u8> {
+    let mut builder = Builder::default();
+    let int = builder.int_of("int", 4, ubpfc::btf::encoding::SIGNED);
+    let long = builder.int_of("long int", 8, ubpfc::btf::encoding::SIGNED);
+    let member = |name: &str, ty: TypeId, bytes: u32| Member {
+        name: name.into(),
+        ty,
+        bit_offset: bytes * 8,
+        bit_width: 0,
+    };
+    let members = vec![member("first", int, 0), member("z", int, 4), member("a", int, 8)];
+    let elem = Type::Composite { union: false, name: "elem".into(), size: 12, members };
+    let mut ty = builder.add(elem);
+    for len in dimensions.iter().rev() {
+        ty = builder.add(Type::Array { elem: ty, index: int, len: *len });
+    }
+    let members = vec![member("first", long, 0), member("x", ty, 8)];
+    let size = 8 + 12 * dimensions.iter().product::<u32>();
+    builder.add(Type::Composite { union: false, name: "outer".into(), size, members });
+    builder.bytes(Endian::Little)
+}
+
+/// An object with all its questions answered.
+fn relocated(object: &[u8], types: &[u8]) -> Vec<u8> {
+    let target = Target { image: Arc::new(Btf::parse(types).unwrap()), modules: Vec::new() };
+    let parsed = Object::parse(object).unwrap();
+    let plan = relocate::plan(&parsed, &target, Policy::Strict).unwrap();
+    relocate::apply(object, &parsed, &plan, Policy::Strict).unwrap().bytes
+}
+
+#[test]
+fn members_behind_arrays_are_kept_whatever_their_dimensions() {
+    if !support::require("clang") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [source, out] = ["a.c", "a.o"].map(|name| dir.path().join(name));
+    let cases: [(_, _, &[&[u32]]); 3] = [
+        ("[6]", "[5]", &[&[6], &[2, 3], &[1, 2, 3]]),
+        ("[2][3]", "[1][2]", &[&[6], &[2, 3]]),
+        ("[1][2][3]", "[0][1][2]", &[&[6], &[1, 2, 3]]),
+    ];
+    for (dimensions, element, kernels) in cases {
+        let text = format!(
+            "struct elem {{ int z, a; }}; struct outer {{ struct elem x{dimensions}; }};
+            __attribute__((section(\"raw_tp/a\"), used)) int prog(struct outer *o) {{
+                return *__builtin_preserve_access_index(&o->x{element}.a);
+            }}"
+        );
+        std::fs::write(&source, text).unwrap();
+        let mut clang = Command::new("clang");
+        clang.args(["-O2", "-g", "-target", "bpf", "-c", "-o"]).arg(&out).arg(&source);
+        support::run(&mut clang);
+        let object = std::fs::read(&out).unwrap();
+        for kernel in kernels {
+            let whole = with_array(kernel);
+            let image = Arc::new(Btf::parse(&whole).unwrap());
+            let target = Target { image, modules: Vec::new() };
+            let parsed = Object::parse(&object).unwrap();
+            let minimal = relocate::minimal(&[&parsed], &target, true).unwrap();
+            assert!(minimal.len() < whole.len(), "{dimensions} of {kernel:?}");
+            let [expected, found] = [&whole, &minimal].map(|types| relocated(&object, types));
+            assert_eq!(found, expected, "{dimensions} of {kernel:?}");
+        }
     }
 }

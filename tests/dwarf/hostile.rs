@@ -123,3 +123,30 @@ fn sections_packed_by_zstd() {
     }
     assert_eq!(types(&bytes, &built.files(), &["a", "e"]).unwrap(), plain);
 }
+
+#[test]
+fn a_place_that_is_an_unknown_expression_is_refused() {
+    let built = Built::new();
+    built.write("a.c", "struct a { long first; int second; } a;");
+    assert!(built.run("gcc -gdwarf-2 -gstrict-dwarf -c a.c -o a.o"));
+    let bytes = built.read("a.o");
+    // A block of two bytes: DW_OP_plus_uconst 8.
+    let block = |window: &[u8]| *window == [2, 0x23, 8];
+    let places: Vec<_> =
+        bytes.windows(3).enumerate().filter(|(_, w)| block(w)).map(|(at, _)| at).collect();
+    let &[place] = places.as_slice() else { panic!("where is the second member? {places:?}") };
+    let with = |expression: [u8; 2]| {
+        let mut other = bytes.clone();
+        other[place + 1..place + 3].copy_from_slice(&expression);
+        types(&other, &built.files(), &["a"])
+    };
+    let expected = types(&bytes, &built.files(), &["a"]).unwrap();
+    let const1u = 0x08;
+    assert_eq!(with([const1u, 8]).unwrap(), expected);
+    let (const1s, plus_uconst, lit8, nop) = (0x09, 0x23, 0x38, 0x96);
+    // One that is not known, one that ends too early, and one with something behind it.
+    for expression in [[const1s, 8], [plus_uconst, 0x88], [lit8, nop], [nop, nop]] {
+        let error = with(expression).unwrap_err().to_string();
+        assert!(error.contains("its place is an expression that is not known"), "{error}");
+    }
+}

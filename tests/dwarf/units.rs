@@ -99,3 +99,24 @@ fn only_parts_of_the_file_are_given_back() {
         assert!(types(&file, &Within(start..start + file.len()), &["a"]).is_ok(), "{flags}");
     }
 }
+
+#[test]
+fn long_chains_of_types_in_several_units_are_made_one_quickly() {
+    const CHAIN: usize = 3000;
+    let mut text = "typedef void *t0;".to_owned();
+    for i in 1..CHAIN {
+        text += &format!("typedef t{} *t{i};", i - 1);
+    }
+    let [a, b] = ["a", "b"].map(|unit| format!("{text} t{} {unit};", CHAIN - 1));
+    let file = linked(&[("a.c", &a), ("b.c", &b)]);
+    let names: Vec<String> = (0..CHAIN).map(|i| format!("t{i}")).collect();
+    let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+    let start = std::time::Instant::now();
+    let found = types(&file, &Alone, &wanted).unwrap();
+    let took = start.elapsed();
+    let btf = Btf::parse(&found.btf).unwrap();
+    let typedefs = |id: &TypeId| matches!(btf.get(*id), Ok(Type::Typedef { .. }));
+    assert_eq!(btf.ids().filter(typedefs).count(), CHAIN);
+    // One round over all types for each link of the chain takes minutes.
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+}

@@ -8,6 +8,18 @@ use super::form::{Cursor, Encoding, Link, Text, Value, read};
 use super::unit::Open;
 use gimli::constants as dw;
 
+/// Where a member is in what holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Location {
+    /// It is not said, as in unions: at the start.
+    #[default]
+    Start,
+    /// In bytes.
+    At(u64),
+    /// It is said in a way that is not known here.
+    Unknown,
+}
+
 /// An entry. What it does not say is `None`, 0 or `false`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Die<'a> {
@@ -28,8 +40,7 @@ pub(super) struct Die<'a> {
     pub bit_offset: Option<i64>,
     /// Of a bitfield, in the new encoding: from the start of what holds it.
     pub data_bit_offset: Option<u64>,
-    /// Where a member is, in bytes.
-    pub location: Option<u64>,
+    pub location: Location,
     /// `DW_ATE_…`
     pub encoding: Option<u64>,
     pub declaration: bool,
@@ -82,7 +93,9 @@ impl<'a> Die<'a> {
             dw::DW_AT_bit_size => self.bit_size = value.unsigned(),
             dw::DW_AT_bit_offset => self.bit_offset = value.signed(),
             dw::DW_AT_data_bit_offset => self.data_bit_offset = value.unsigned(),
-            dw::DW_AT_data_member_location => self.location = location(value, encoding),
+            dw::DW_AT_data_member_location => {
+                self.location = location(value, encoding).map_or(Location::Unknown, Location::At);
+            }
             dw::DW_AT_encoding => self.encoding = value.unsigned(),
             dw::DW_AT_declaration => self.declaration = value == Value::Flag(true),
             dw::DW_AT_external => self.external = value == Value::Flag(true),
@@ -98,6 +111,17 @@ impl<'a> Die<'a> {
             dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name => self.split_name = text,
             dw::DW_AT_GNU_dwo_id => self.split_id = value.unsigned(),
             _ => {}
+        }
+    }
+
+    /// How many bytes behind the start of what holds it a member is.
+    pub(super) fn offset(&self, open: &Open<'a>) -> Result<u64, DwarfError> {
+        match self.location {
+            Location::Start => Ok(0),
+            Location::At(bytes) => Ok(bytes),
+            Location::Unknown => {
+                Err(open.broken(self.at, "its place is an expression that is not known"))
+            }
         }
     }
 
@@ -161,15 +185,20 @@ pub(super) fn past_children(open: &Open<'_>, mut at: usize) -> Result<usize, Dwa
     Ok(at)
 }
 
-/// Where a member is: a number, or (DWARF 2 and 3) an expression that adds one to the address of what it is in.
+/// Where a member is: a number, or (DWARF 2 and 3) an expression that adds one to the address of what it is in. None if it is another expression.
 fn location(value: Value<'_>, encoding: Encoding) -> Option<u64> {
     let Value::Block(block) = value else { return value.unsigned() };
     let mut cursor = Cursor { data: block, at: 0, big: encoding.big };
-    match dw::DwOp(cursor.u8()?) {
+    let operation = dw::DwOp(cursor.u8()?);
+    let number = match operation {
         dw::DW_OP_plus_uconst | dw::DW_OP_constu => cursor.uleb(),
         dw::DW_OP_const1u => cursor.u8().map(u64::from),
         dw::DW_OP_const2u => cursor.u16().map(u64::from),
         dw::DW_OP_const4u => cursor.u32().map(u64::from),
         _ => None,
-    }
+    }?;
+    // A number that was pushed is still to be added; some compilers leave that out.
+    let rest = block.get(cursor.at..)?;
+    let added = operation != dw::DW_OP_plus_uconst && *rest == [dw::DW_OP_plus.0];
+    (rest.is_empty() || added).then_some(number)
 }

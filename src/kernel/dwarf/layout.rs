@@ -167,7 +167,7 @@ impl Layouts {
                         return Ok(());
                     }
                     hash = mix_name(hash, open, member)?;
-                    hash = mix_option(hash, member.location);
+                    hash = mix(hash, member.offset(open)?);
                     if member.bit_size.is_some() {
                         hash = mix_option(hash, member.bit_size);
                         hash = mix_option(hash, member.data_bit_offset);

@@ -300,7 +300,7 @@ impl<'a> Maker<'_, '_, 'a> {
         let place = Place { unit, die: u32::try_from(member.at).map_err(|_| far())? };
         let name = SmolStr::from(String::from_utf8_lossy(open.name(member)?));
         let ty = self.target(place, member.ty, Depth::Full, level)?;
-        let bytes = member.location.unwrap_or(0);
+        let bytes = member.offset(open)?;
         let start = i64::try_from(bytes).ok().and_then(|bytes| bytes.checked_mul(8));
         let start = start.ok_or_else(far)?;
         let width = member.bit_size.unwrap_or(0);
