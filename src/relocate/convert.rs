@@ -48,15 +48,35 @@ fn same_bits(local: &Field, target: &Field) -> bool {
     local.bits == target.bits && local.size == target.size && within(local) == within(target)
 }
 
+/// Where an access to a bitfield goes that is at the same bits in both: compilers take any bytes that hold the field, and mask and shift by its place in these. So they move as
+/// far as the field does. An offset at which they do not hold it may be that of a unit that nobody has filled in; then the answer's own unit is meant, if its first bytes hold the field.
+fn placed(insn: Insn, local: &Field, target: &Field) -> Result<u32, String> {
+    let (first, bytes) = (i64::from(local.bit_offset), i64::from(width(insn)));
+    let end = first + i64::from(local.width());
+    let holds = |from: &i64| from * 8 <= first && end <= (from + bytes) * 8;
+    let from = [i64::from(insn.off), i64::from(local.offset)].into_iter().find(holds);
+    let moved = i64::from(target.offset) - i64::from(local.offset);
+    from.and_then(|from| u32::try_from(from + moved).ok()).ok_or_else(|| {
+        format!(
+            "the program takes {bytes} bytes at {} for a bitfield whose {} bits begin at bit {first}; BPF_CORE_READ_BITFIELD asks for its place",
+            insn.off,
+            local.width()
+        )
+    })
+}
+
 /// A store, or an atomic operation: it gets another width or none.
 fn store(insn: Insn, local: &Field, target: &Field) -> Result<Patched, Refused> {
-    let Ok(off) = i16::try_from(target.offset) else { return Err(Refused::Range) };
-    let new = Insn { off, ..insn };
-    let same = match (local.bits, target.bits) {
-        (None, None) => local.load == target.load,
-        _ => same_bits(local, target),
+    let bitfield = local.is_bitfield() && same_bits(local, target);
+    let place = if bitfield { placed(insn, local, target) } else { Ok(target.offset) };
+    let off = match place.map(i16::try_from) {
+        Ok(Ok(off)) => off,
+        Ok(Err(_)) => return Err(Refused::Range),
+        Err(why) => return Ok(Patched::Unfit(why)),
     };
-    if same {
+    let new = Insn { off, ..insn };
+    let plain = !local.is_bitfield() && !target.is_bitfield();
+    if bitfield || plain && local.load == target.load {
         return Ok(replaced(insn, new));
     }
     let plain = insn.code & op::MODE_MASK == op::MEM && width(insn) == local.load;
@@ -70,7 +90,7 @@ fn store(insn: Insn, local: &Field, target: &Field) -> Result<Patched, Refused> 
 /// Why a number of another type does not arrive where more bits are used than the local type has.
 pub(super) fn unstated(local: &Field, target: &Field) -> String {
     let sign = if target.scalar.signed() { 's' } else { 'u' };
-    let bits = target.width().next_power_of_two().max(8);
+    let bits = target.load_bits().clamp(8, 128).next_power_of_two();
     let sizes = sizes(local, target);
     format!(
         "{sizes}, and uses all {} bits of its value; a cast on the path states the kernel's type: `({sign}{bits})`",
@@ -93,7 +113,10 @@ impl Load {
         let Load { insn, signed, local, target, loads } = self;
         if local.is_bitfield() {
             if same_bits(local, target) {
-                return self.done(insn.code, target.offset, &[]);
+                return match placed(*insn, local, target) {
+                    Ok(off) => self.done(insn.code, off, &[]),
+                    Err(why) => Patched::Unfit(why),
+                };
             }
             return Patched::Unfit(format!(
                 "{}; the program reads the bitfield with a constant mask and shift: BPF_CORE_READ_BITFIELD asks for them",
@@ -103,10 +126,13 @@ impl Load {
         if local.is_widened() && local.scalar.signed() && !local.holds(target) {
             return Patched::Unfit(unstated(local, target));
         }
-        if !target.is_bitfield() && target.load == local.load && !self.widens() {
+        let bytes = width(*insn);
+        // Only 0 and 1 are truth values: a number of the same size is none.
+        let truth = local.scalar.truth() && target.scalar.number() && !target.scalar.truth();
+        let same = !target.is_bitfield() && target.load == local.load;
+        if same && !truth && !self.widens() {
             return self.done(insn.code, target.offset, &[]);
         }
-        let bytes = width(*insn);
         let part = bytes < local.load;
         if !local.scalar.number()
             || !target.scalar.number()
@@ -115,7 +141,7 @@ impl Load {
         {
             return Patched::Unfit(sizes(local, target));
         }
-        if local.scalar.truth() && !target.scalar.truth() {
+        if truth {
             return self.truth();
         }
         if target.is_bitfield() {
@@ -144,7 +170,7 @@ impl Load {
         let code = if loads.v4 && target.load < 8 {
             code & !op::MODE_MASK | op::MEMSX
         } else {
-            after.extend(self.extend(target.load * 8));
+            after.extend(self.extend(target.load_bits()));
             code
         };
         if !signed && !self.widens() {

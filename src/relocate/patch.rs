@@ -123,7 +123,7 @@ fn unreadable(kind: CoreKind, local: &Field, target: &Field) -> Option<String> {
         CoreKind::ByteOff => {
             let other = signs(local.elements?, target.elements?);
             let short = local.load != target.load || local.size > target.size;
-            (short || other && target.load * 8 < wanted).then(|| sizes(local, target))
+            (short || other && target.load_bits() < wanted).then(|| sizes(local, target))
         }
         // An element is extended with the local sign.
         CoreKind::ByteSize if local.element => {

@@ -158,12 +158,12 @@ impl Field {
 
     /// Whether more of it is used than its type has.
     pub(super) fn is_widened(&self) -> bool {
-        self.wanted.is_some_and(|bits| bits > self.load.saturating_mul(8))
+        self.wanted.is_some_and(|bits| bits > self.load_bits())
     }
 
     /// Whether every value of another number is one of its type.
     pub(super) fn holds(&self, other: &Field) -> bool {
-        let bits = |field: &Field| if field.is_bitfield() { field.width() } else { field.load * 8 };
+        let bits = Field::load_bits;
         match (self.scalar.signed(), other.scalar.signed()) {
             (true, true) | (false, false) => bits(other) <= bits(self),
             (true, false) => bits(other) < bits(self),
@@ -171,7 +171,12 @@ impl Field {
         }
     }
 
-    /// Its width in bits.
+    /// The bits that a load of it has; types claim any size.
+    pub(super) fn load_bits(&self) -> u32 {
+        self.bits.map_or(self.load.saturating_mul(8), u32::from)
+    }
+
+    /// Its width in bits, as libbpf counts: it wraps.
     pub(super) fn width(&self) -> u32 {
         self.bits.map_or(self.size.wrapping_mul(8), u32::from)
     }

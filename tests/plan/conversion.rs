@@ -235,12 +235,46 @@ proptest! {
             // As libbpf: the whole value arrives.
             value as u64
         } else {
-            let value = if truth && (!plain || target.bytes != 1) { i128::from(value != 0) } else { value };
+            let value = if truth { i128::from(value != 0) } else { value };
             let unused = 64 - local.bytes * 8;
             let cut = (value as u64) << unused;
             if extends { (cut as i64 >> unused) as u64 } else { cut >> unused }
         };
         let got = run(code, &memory, dst, endian);
+        prop_assert_eq!(got, expected, "{:?}", code);
+    }
+
+    #[test]
+    fn a_plain_load_of_a_bitfield_finds_it_at_the_same_bits(
+        (width, start, word, moved) in (1..=32_u32, 0..32_u32, 0..4_u32, 0..4_u32),
+        (log, back) in (0..4_u32, 0..8_u32),
+        bits: u64,
+        noise: u8,
+        big: bool,
+    ) {
+        let endian = if big { Endian::Big } else { Endian::Little };
+        let start = start % (33 - width);
+        let kind = Kind::Int { signed: false };
+        let local = Shape { kind, bytes: 4, at: 64 + word * 32 + start, bits: width as u8 };
+        let target = Shape { at: local.at + moved * 32, ..local };
+        // Any load that holds the field, wherever it begins.
+        let (first, end) = (local.at / 8, (local.at + width).div_ceil(8));
+        let log = log.max((end - first).next_power_of_two().trailing_zeros());
+        let bytes = 1 << log;
+        let off = (first - back % (bytes - (end - first) + 1)) as i16;
+        let size = [B, H, W, DW][log as usize];
+        let load = Insn { code: LDX | MEM | size, dst: 3, src: 1, off, imm: 0 };
+        let bytes = object(local, load, false, endian);
+        let mut builder = Builder::default();
+        target.build(&mut builder);
+        let types = builder.bytes(endian);
+        let image = Arc::new(Btf::parse(&types).unwrap());
+        let object = Object::parse(&bytes).unwrap();
+        let plan = relocate::plan(&object, &Target { image, modules: Vec::new() }, Policy::Strict);
+        let plan = plan.unwrap();
+        let Edit::Replace(code) = &plan.fixups[0].edit else { panic!("{:?}", plan.fixups[0]) };
+        let expected = run(&[load], &local.memory(bits, noise, endian), 3, endian);
+        let got = run(code, &target.memory(bits, noise, endian), 3, endian);
         prop_assert_eq!(got, expected, "{:?}", code);
     }
 }
