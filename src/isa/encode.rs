@@ -4,7 +4,7 @@
 //! high half on big-endian ones, as C compilers lay out bitfields.
 
 use super::code::Insn;
-use super::opcode::LDIMM64;
+use super::opcode::{CALL, JMP, LDIMM64, POISON};
 use crate::target::Endian;
 
 /// The bytes of a slot.
@@ -41,6 +41,16 @@ impl Insn {
                 imm: i32::from_be_bytes([i0, i1, i2, i3]),
             },
         }
+    }
+
+    /// What stands for an instruction without an answer, as libbpf writes it: the verifier refuses it where it can run.
+    pub fn poison() -> Insn {
+        Insn { code: JMP | CALL, imm: POISON, ..Insn::default() }
+    }
+
+    /// Whether it stands for an instruction without an answer.
+    pub fn is_poison(self) -> bool {
+        self.code == JMP | CALL && self.src == 0 && self.imm == POISON
     }
 
     /// Whether it is the first of the two slots of a 64-bit immediate load.

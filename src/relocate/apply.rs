@@ -14,7 +14,6 @@ use super::reach::Reach;
 use super::{Access, Action, Edit, Missing, Plan, Policy};
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
-use crate::isa::opcode as op;
 use crate::object::UBPF_SECTION;
 use crate::object::read::{Object, ReadError};
 use crate::object::rewrite::rewrite;
@@ -112,12 +111,6 @@ struct Done {
     code: Option<Code>,
 }
 
-/// What stands for an instruction without an answer, as libbpf writes it: the verifier refuses it where it can run.
-fn poison(width: usize) -> Vec<Insn> {
-    let insn = Insn { code: op::JMP | op::CALL, imm: op::POISON, ..Insn::default() };
-    vec![insn; width]
-}
-
 /// Patches each instruction where it is.
 fn in_place(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), ApplyError> {
     let mut sections: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
@@ -140,7 +133,7 @@ fn in_place(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), App
             Edit::Replace(insns) => insns.clone(),
             Edit::Missing(_) => {
                 access.action = Action::Poisoned;
-                poison(width)
+                vec![Insn::poison(); width]
             }
         };
         if insns.len() != width {
@@ -192,7 +185,7 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
             let section = code.sections.get(&fixup.section);
             access.action = if reach.runs(here) {
                 let width = section.map_or(1, |section| section.width(here.slot));
-                poisoned.insert(here, poison(width));
+                poisoned.insert(here, vec![Insn::poison(); width]);
                 Action::Poisoned
             } else {
                 Action::Unreachable

@@ -86,7 +86,7 @@ impl<'t, 'a> Events<'t, 'a> {
         let mut found: FxHashMap<String, Vec<_>> = FxHashMap::default();
         for btf in all(target) {
             for (name, ids) in keys.iter().zip(btf.find(&keys)) {
-                let exact = |id: &TypeId| btf.get(*id).is_ok_and(|ty| ty.name() == *name);
+                let exact = |id: &TypeId| btf.name(*id).is_ok_and(|found| found == *name);
                 let ids = ids.into_iter().filter(exact).map(|id| (btf, id));
                 found.entry((*name).to_owned()).or_default().extend(ids);
             }
@@ -133,15 +133,8 @@ impl<'t, 'a> Events<'t, 'a> {
     }
 
     fn first(&self, kind: u32, name: &str) -> Option<(&'t Btf<'a>, TypeId)> {
-        let is_kind = |(btf, id): &&(&Btf<'a>, TypeId)| {
-            let ty = btf.get(*id);
-            ty.is_ok_and(|ty| match ty {
-                Type::Typedef { .. } => kind == kind::TYPEDEF,
-                Type::Func { .. } => kind == kind::FUNC,
-                Type::Composite { union: false, .. } => kind == kind::STRUCT,
-                _ => false,
-            })
-        };
+        let is_kind =
+            |(btf, id): &&(&Btf<'a>, TypeId)| btf.kind(*id).is_ok_and(|found| found == kind);
         self.found.get(name)?.iter().find(is_kind).copied()
     }
 

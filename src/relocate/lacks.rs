@@ -124,7 +124,7 @@ fn calls(insns: &[Insn]) -> Vec<(usize, Insn)> {
     while let Some((slot, insn)) = slots.next() {
         if insn.code == op::LDIMM64 {
             slots.next();
-        } else if insn.code == op::JMP | op::CALL && insn.src == 0 && insn.imm != op::POISON {
+        } else if insn.code == op::JMP | op::CALL && insn.src == 0 && !insn.is_poison() {
             calls.push((slot, insn));
         }
     }

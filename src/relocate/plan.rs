@@ -403,8 +403,7 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
     }
 
     fn missing(&mut self, record: &Record<'_>, mut access: Access, missing: Missing) -> Fixup {
-        let poison = Insn { code: op::JMP | op::CALL, imm: op::POISON, ..Insn::default() };
-        self.patched.insert((record.section, record.slot), (poison, record.code.1));
+        self.patched.insert((record.section, record.slot), (Insn::poison(), record.code.1));
         access.action = Action::Missing;
         let (section, slot) = (record.section, record.slot);
         Fixup { section, slot, edit: Edit::Missing(missing), access }

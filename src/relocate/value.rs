@@ -97,6 +97,21 @@ impl Field {
         plain(self) && plain(target) && self.size != target.size
     }
 
+    /// A member that is loaded as it lies.
+    fn plain(bit_offset: u32, size: u32, scalar: Scalar) -> Field {
+        Field {
+            bit_offset,
+            offset: bit_offset / 8,
+            size,
+            bits: None,
+            scalar,
+            load: size,
+            element: false,
+            elements: None,
+            wanted: None,
+        }
+    }
+
     /// The field that a path leads to.
     pub(super) fn of(types: &Btf<'_>, path: &Path<'_>) -> Result<Field, Fail> {
         let bit_offset = path.bit_offset;
@@ -106,21 +121,10 @@ impl Field {
                 let one = types.size(*elem)?;
                 let size = one.checked_mul(*count).ok_or_else(|| Fail::too_big("it is too big"))?;
                 let scalar = Scalar::of(types, *elem)?;
-                let offset = bit_offset / 8;
                 let elem = array.and_then(|array| element_of(types, array));
                 let wanted = elem.and_then(|elem| wanted(types, elem));
-                let (bits, load, element, elements) = (None, one, true, None);
-                Ok(Field {
-                    bit_offset,
-                    offset,
-                    size,
-                    bits,
-                    scalar,
-                    load,
-                    element,
-                    elements,
-                    wanted,
-                })
+                let plain = Field::plain(bit_offset, size, scalar);
+                Ok(Field { load: one, element: true, wanted, ..plain })
             }
             Some(Step::Member { ty, width: 0, .. }) => {
                 let stripped = types.strip(*ty)?;
@@ -130,20 +134,9 @@ impl Field {
                 let load = elem.map_or(Ok(size), |elem| types.size(elem))?;
                 let elements = elem.map(|elem| Scalar::of(types, elem)).transpose()?;
                 let scalar = Scalar::of(types, stripped)?;
-                let offset = bit_offset / 8;
                 let wanted = wanted(types, element_of(types, stripped).unwrap_or(*ty));
-                let (bits, element) = (None, false);
-                Ok(Field {
-                    bit_offset,
-                    offset,
-                    size,
-                    bits,
-                    scalar,
-                    load,
-                    element,
-                    elements,
-                    wanted,
-                })
+                let plain = Field::plain(bit_offset, size, scalar);
+                Ok(Field { load, elements, wanted, ..plain })
             }
             Some(Step::Member { ty, width, .. }) => {
                 bitfield(types, types.strip(*ty)?, bit_offset, *width)
@@ -238,9 +231,8 @@ fn bitfield(types: &Btf<'_>, ty: TypeId, bit_offset: u32, width: u8) -> Result<F
         }
         size *= 2;
     }
-    let (offset, scalar) = (unit(size), Scalar::of(types, ty)?);
-    let (bits, load, element, elements, wanted) = (Some(width), 0, false, None, None);
-    Ok(Field { bit_offset, offset, size, bits, scalar, load, element, elements, wanted })
+    let plain = Field::plain(bit_offset, size, Scalar::of(types, ty)?);
+    Ok(Field { offset: unit(size), bits: Some(width), load: 0, ..plain })
 }
 
 /// The type of an array's elements, as it is written.

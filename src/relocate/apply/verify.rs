@@ -4,8 +4,6 @@ use super::super::Policy;
 use super::super::edit::{At, Code};
 use super::super::reach::Reach;
 use super::{ApplyError, is_optional};
-use crate::isa::code::Insn;
-use crate::isa::opcode as op;
 use crate::object::read::Object;
 use std::collections::BTreeSet;
 
@@ -42,12 +40,10 @@ fn check(bytes: &[u8], policy: Policy) -> Result<(), ApplyError> {
 
 /// A poisoned instruction that can run, in a program that need be able to.
 pub(super) fn poisoned(code: &Code, reach: &Reach) -> Option<At> {
-    let is_poison =
-        |insn: Insn| insn.code == op::JMP | op::CALL && insn.src == 0 && insn.imm == op::POISON;
     let is_needed = |at: At| {
         let section = code.sections.get(&at.section);
         reach.runs(at) && !section.is_some_and(|section| is_optional(&section.name))
     };
     let mut instructions = code.instructions();
-    instructions.find(|(at, insn)| is_poison(*insn) && is_needed(*at)).map(|(at, _)| at)
+    instructions.find(|(at, insn)| insn.is_poison() && is_needed(*at)).map(|(at, _)| at)
 }
