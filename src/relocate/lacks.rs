@@ -15,9 +15,13 @@ use crate::object::rewrite::rewrite;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The enums that say which helpers, kinds of maps, types of programs and ways to attach a kernel has (v6.12 include/uapi/linux/bpf.h).
-pub(super) const ENUMS: [&str; 4] =
-    ["bpf_func_id", "bpf_map_type", "bpf_prog_type", "bpf_attach_type"];
+/// The enums that say which helpers, kinds of maps, types of programs and ways to attach a kernel has (v6.12 include/uapi/linux/bpf.h); and one that every kernel has, and no object asks about
+/// (include/linux/kernel.h: `system_states`): where it is there and types of programs are not, the kernel has no programs.
+pub(super) const ENUMS: [&str; 5] =
+    ["bpf_func_id", "bpf_map_type", "bpf_prog_type", "bpf_attach_type", WITNESS];
+
+/// See [`ENUMS`].
+const WITNESS: &str = "system_states";
 
 /// Helpers, and older ones that do the same: `bpf_probe_read_{user,kernel}{,_str}` were one pair before 5.5. libbpf does this where it loads.
 const OLDER: [(i32, i32); 4] = [(112, 4), (113, 4), (114, 45), (115, 45)];
@@ -117,7 +121,11 @@ pub(super) struct Fitted {
 
 /// What a target has of what no record asks about: the values of each of [`ENUMS`], which count without gaps; none if the target does not have the enum, or not whole.
 #[derive(Debug)]
-pub(super) struct Offer([Option<BTreeSet<u64>>; ENUMS.len()]);
+pub(super) struct Offer {
+    there: [Option<BTreeSet<u64>>; ENUMS.len()],
+    /// Whether it is known to have no programs at all.
+    none: bool,
+}
 
 /// What becomes of a call of a helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +142,14 @@ impl Offer {
     /// What a target has.
     pub(super) fn of(target: &Target<'_>) -> Offer {
         let found = target.image.find_of(&[kind::ENUM, kind::ENUM64], &ENUMS);
-        let mut values = found.into_iter().map(|ids| values(&target.image, &ids));
-        Offer([(); ENUMS.len()].map(|()| values.next().flatten()))
+        let none = matches!(&found[..], [.., types, _, witness] if types.is_empty() && !witness.is_empty());
+        let mut values = found.iter().map(|ids| values(&target.image, ids));
+        Offer { there: [(); ENUMS.len()].map(|()| values.next().flatten()), none }
     }
 
     /// Whether the target is known not to have a number of that one of [`ENUMS`].
     fn lacks(&self, which: usize, number: u64) -> bool {
-        let there = self.0.get(which).and_then(Option::as_ref);
+        let there = self.there.get(which).and_then(Option::as_ref);
         there.is_some_and(|there| !there.contains(&number))
     }
 
@@ -160,7 +169,7 @@ impl Offer {
     /// What the target lacks for the programs of a section.
     pub(super) fn section(&self, section: &str) -> Option<(Lacking, String)> {
         let (prog, attach) = kind_of(section)?;
-        if self.lacks(2, prog.1) {
+        if self.none || self.lacks(2, prog.1) {
             return Some((Lacking::ProgramType, prog.0.to_ascii_lowercase()));
         }
         let (name, _) = attach.filter(|(_, number)| self.lacks(3, *number))?;
@@ -287,10 +296,10 @@ pub(super) fn telling(
         }
     }
     let offer = Offer::of(target);
-    let lacks = used
-        .iter()
-        .enumerate()
-        .map(|(which, used)| used.iter().any(|number| offer.lacks(which, *number)));
+    let lacks = used.iter().enumerate().map(|(which, used)| {
+        let witness = offer.none && ENUMS.get(which) == Some(&WITNESS);
+        witness || used.iter().any(|number| offer.lacks(which, *number))
+    });
     Ok(ENUMS.into_iter().zip(lacks).filter_map(|(name, lacks)| lacks.then_some(name)).collect())
 }
 
