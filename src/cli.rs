@@ -11,6 +11,7 @@
 
 mod btf;
 mod build;
+mod check;
 mod files;
 mod inspect;
 mod messages;
@@ -45,6 +46,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
     Btf(btf::Args),
+    /// Say on which kernels scripts and objects run, and why not on others.
+    Check(check::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
 }
@@ -77,6 +80,7 @@ pub fn main() -> ! {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Btf(args)) => btf::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
         None => build::run(&cli.build),
     };

@@ -2,6 +2,7 @@
 
 pub mod btf;
 pub mod bytes;
+pub mod check;
 pub mod cli;
 pub mod diag;
 pub mod driver;

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("object", &["source", "diag", "target", "bytes", "btf", "sema", "ir", "isa"]),
     ("kernel", &["target", "bytes", "btf"]),
     ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
+    ("check", &["object", "kernel", "relocate"]),
     ("library", &["source", "diag", "syntax", "uapi", "sema"]),
     (
         "driver",
@@ -31,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
-            "kernel", "relocate",
+            "kernel", "relocate", "check",
         ],
     ),
 ];

@@ -152,6 +152,7 @@ codes! {
     E0611 "object that cannot be written anew"
     E0612 "program that the kernel has no event for"
     E0613 "object that is relocated already"
+    E0620 "program that uses what the kernel has not"
     // E07 kernel types
     E0701 "kernel file that cannot be read"
     E0702 "file without a kernel's types"
@@ -162,7 +163,7 @@ codes! {
     W1003 "never used"
     W1004 "never reached"
     W1005 "kernel module that cannot be read"
-    W1006 "helper or kind of map that the kernel has not"
+    W1006 "helper, kind of map or program, or instruction that the kernel has not"
     W1007 "number whose size is another in the kernel, and is not asked for"
 }
 

@@ -212,8 +212,8 @@ pub enum EventKind {
     Kretprobe,
 }
 
-/// What a program promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a program promises, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Nothing but the locked library.
