@@ -10,6 +10,7 @@ pub mod isa;
 pub mod kernel;
 pub mod lower;
 pub mod object;
+pub mod registers;
 pub mod relocate;
 pub mod sema;
 pub mod source;
