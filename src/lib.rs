@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod library;
 pub mod lower;
 pub mod object;
+pub mod registers;
 pub mod relocate;
 pub mod sema;
 pub mod source;

@@ -109,6 +109,7 @@ codes! {
     E0405 "unknown kind of map"
     E0406 "map size out of range"
     E0407 "setting out of range"
+    E0408 "argument that no one register holds"
     E0420 "unknown kind of probe"
     E0421 "malformed probe"
     E0422 "unknown user tracepoint"

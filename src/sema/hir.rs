@@ -16,7 +16,7 @@
 mod event;
 mod kernel;
 
-pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam};
+pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
 pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
 
 use super::skb;
