@@ -16,8 +16,8 @@
 mod kernel;
 
 pub use kernel::{
-    KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Mirror, MirrorField, Prototype,
-    PrototypeParam,
+    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen,
+    Mirror, MirrorField, Prototype, PrototypeParam,
 };
 
 use super::types::{IntTy, Ty};
