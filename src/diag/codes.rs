@@ -99,6 +99,8 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0330 "guard of an alternative that is taken in any case"
+    E0331 "guard that is not about what the target has"
     E0340 "program compiled against another kernel"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output

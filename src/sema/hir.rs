@@ -17,7 +17,10 @@ mod event;
 mod kernel;
 
 pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
-pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
+pub use kernel::{
+    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror,
+    MirrorField,
+};
 
 use super::skb;
 use super::types::{IntTy, Ty};
