@@ -16,6 +16,7 @@ mod inspect;
 mod messages;
 mod relocate;
 mod text;
+mod uapi;
 
 pub use inspect::inspected;
 
@@ -47,6 +48,8 @@ enum Command {
     Btf(btf::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
+    /// Browse the library of mirrors and user tracepoints, and keep its promises.
+    Uapi(uapi::Args),
 }
 
 /// How the process ends.
@@ -78,6 +81,7 @@ pub fn main() -> ! {
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Btf(args)) => btf::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
+        Some(Command::Uapi(args)) => uapi::run(&args),
         None => build::run(&cli.build),
     };
     std::process::exit(exit as i32)

@@ -99,6 +99,9 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0350 "line that is no promise of a lock"
+    E0351 "name that the library has not"
+    E0352 "change that breaks a promise of the library"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
