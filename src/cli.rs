@@ -17,6 +17,7 @@ mod inspect;
 mod messages;
 mod relocate;
 mod text;
+mod uapi;
 
 pub use inspect::inspected;
 
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
+    /// Browse the library of mirrors and user tracepoints, and keep its promises.
+    Uapi(uapi::Args),
 }
 
 /// How the process ends.
@@ -82,6 +85,7 @@ pub fn main() -> ! {
         Some(Command::Btf(args)) => btf::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
+        Some(Command::Uapi(args)) => uapi::run(&args),
         None => build::run(&cli.build),
     };
     std::process::exit(exit as i32)

@@ -102,6 +102,9 @@ codes! {
     E0330 "guard of an alternative that is taken in any case"
     E0331 "guard that is not about what the target has"
     E0340 "program compiled against another kernel"
+    E0350 "line that is no promise of a lock"
+    E0351 "name that the library has not"
+    E0352 "change that breaks a promise of the library"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
