@@ -5,9 +5,18 @@
 
 /// Name and text of every file.
 const FILES: &[(&str, &str)] = &[
+    ("bprm", include_str!("../uapi/bprm.ub")),
+    ("cred", include_str!("../uapi/cred.ub")),
+    ("irq", include_str!("../uapi/irq.ub")),
+    ("module", include_str!("../uapi/module.ub")),
+    ("ns", include_str!("../uapi/ns.ub")),
+    ("power", include_str!("../uapi/power.ub")),
     ("sched", include_str!("../uapi/sched.ub")),
+    ("signal", include_str!("../uapi/signal.ub")),
     ("syscall", include_str!("../uapi/syscall.ub")),
     ("task", include_str!("../uapi/task.ub")),
+    ("timer", include_str!("../uapi/timer.ub")),
+    ("workqueue", include_str!("../uapi/workqueue.ub")),
 ];
 
 /// The names of the library's files, sorted.
