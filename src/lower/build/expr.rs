@@ -65,6 +65,8 @@ impl<'h> Program<'_, 'h> {
             ExprKind::Local(local) => self.local(*local),
             ExprKind::Arg(arg) => self.arg(arg, &expr.ty),
             ExprKind::Builtin(builtin) => self.builtin(*builtin),
+            ExprKind::Skb(field, read) => self.skb(field, *read),
+            ExprKind::Packet { offset, width } => self.packet(offset, *width),
             ExprKind::Field { base, mirror, field } => self.field_scalar(base, *mirror, *field),
             ExprKind::HasField { mirror, field } => self.has_field(*mirror, *field),
             ExprKind::Member(..) | ExprKind::Index(..) | ExprKind::MapGet(_) => {
@@ -276,7 +278,7 @@ impl<'h> Program<'_, 'h> {
             return value;
         }
         let event = self.event.clone();
-        let places: Vec<&ArgPlace> = arg.places_in(self.hir, &event).collect();
+        let places: Vec<&ArgPlace> = event.iter().flat_map(|event| arg.places_in(event)).collect();
         let read = self.unit.args.intern(ArgRead::of(self.hir, arg, ty));
         let mut done = Join::new();
         for (i, place) in places.iter().enumerate() {
