@@ -5,6 +5,8 @@
 
 /// Name and text of every file.
 const FILES: &[(&str, &str)] = &[
+    ("block", include_str!("../uapi/block.ub")),
+    ("fs", include_str!("../uapi/fs.ub")),
     ("sched", include_str!("../uapi/sched.ub")),
     ("syscall", include_str!("../uapi/syscall.ub")),
     ("task", include_str!("../uapi/task.ub")),
