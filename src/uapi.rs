@@ -7,9 +7,15 @@
 const FILES: &[(&str, &str)] = &[
     ("block", include_str!("../uapi/block.ub")),
     ("fs", include_str!("../uapi/fs.ub")),
+    ("io_uring", include_str!("../uapi/io_uring.ub")),
+    ("net", include_str!("../uapi/net.ub")),
     ("sched", include_str!("../uapi/sched.ub")),
+    ("skb", include_str!("../uapi/skb.ub")),
+    ("slab", include_str!("../uapi/slab.ub")),
     ("syscall", include_str!("../uapi/syscall.ub")),
     ("task", include_str!("../uapi/task.ub")),
+    ("tcp", include_str!("../uapi/tcp.ub")),
+    ("writeback", include_str!("../uapi/writeback.ub")),
 ];
 
 /// The names of the library's files, sorted.
