@@ -22,12 +22,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("object", &["source", "diag", "target", "bytes", "btf", "sema", "ir", "isa"]),
     ("kernel", &["target", "bytes", "btf"]),
     ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
+    ("atlas", &["target", "bytes", "btf", "object", "kernel", "relocate"]),
     ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
     (
         "cli",
         &[
             "source", "diag", "target", "sema", "driver", "btf", "isa", "object", "kernel",
-            "relocate",
+            "relocate", "atlas",
         ],
     ),
 ];
