@@ -8,9 +8,13 @@ use super::messages::{Findings, FormatArg, Stop};
 use super::text::{Align, Table, bold, plural};
 use crate::atlas::{Atlas, BuildError, Entry, Given, build};
 use crate::diag::Code;
+use crate::driver;
 use crate::kernel::Kernel;
+use crate::library::Library;
 use crate::object::read::Object;
 use crate::relocate;
+use crate::sema::imports;
+use crate::target::{Endian, Target};
 use anyhow::anyhow;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -76,7 +80,7 @@ pub(super) fn run(args: &Args) -> Exit {
 const FROM_DWARF: &str = "-from-dwarf";
 
 fn make(args: &BuildArgs) -> Result<(), Stop> {
-    let survey = super::survey::object()?;
+    let survey = survey()?;
     let read = |path: &PathBuf| Ok((shown(path), read_object(path)?));
     let mut files = vec![("the library's survey".to_owned(), survey)];
     files.extend(args.objects.iter().map(read).collect::<Result<Vec<_>, Stop>>()?);
@@ -109,6 +113,12 @@ fn make(args: &BuildArgs) -> Result<(), Stop> {
         plural(kernels.len(), "kernel")
     ));
     Ok(())
+}
+
+/// The object that asks everything that the library may ask.
+fn survey() -> Result<Vec<u8>, Stop> {
+    let made = driver::survey(&Library::embedded(), &mut imports::Library, Target::default());
+    made.map_err(|(sources, diags)| Stop::new(Exit::Bug, Findings { sources, diags }))
 }
 
 /// The files of a folder that hold BTF, sorted.
@@ -212,7 +222,10 @@ impl<'a> KernelReport<'a> {
             name: &entry.name,
             arch: &entry.arch,
             release: entry.release.as_deref(),
-            endian: entry.endian.name(),
+            endian: match entry.endian {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            },
             pointer_size: entry.pointer_size,
             shows_btf: entry.shows_btf,
             identity: entry.identity.map(|sum| format!("{sum:016x}")),
