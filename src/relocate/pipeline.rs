@@ -9,8 +9,8 @@
 use super::choose::{self, ChooseError, Chosen};
 use super::lacks::{self, Lack};
 use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Sought, Unresolved, record};
-use super::{Foreign, foreign};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
+use super::{Foreign, foreign};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::{Object, ReadError};

@@ -14,6 +14,7 @@
 //! but for the limits of BPF.
 
 mod kernel;
+mod walk;
 
 pub use kernel::{
     KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Mirror, MirrorField, Prototype,
@@ -317,7 +318,9 @@ impl Program {
     pub fn events(&self) -> impl Iterator<Item = &SmolStr> {
         let first = match &self.attach {
             Attach::TpBtf(event) => Some(event),
-            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => None,
+            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
+                None
+            }
         };
         first.into_iter().chain(&self.others)
     }

@@ -12,7 +12,8 @@ use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{
-    Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+    Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
+    RelocateError, Tried, Unresolved,
 };
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
