@@ -2,6 +2,7 @@
 
 pub mod btf;
 pub mod bytes;
+pub mod check;
 pub mod cli;
 pub mod diag;
 pub mod driver;
@@ -11,6 +12,7 @@ pub mod kernel;
 pub mod library;
 pub mod lower;
 pub mod object;
+pub mod registers;
 pub mod relocate;
 pub mod sema;
 pub mod source;

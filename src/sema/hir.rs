@@ -16,8 +16,11 @@
 mod event;
 mod kernel;
 
-pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam};
-pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
+pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
+pub use kernel::{
+    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror,
+    MirrorField,
+};
 
 use super::skb;
 use super::types::{IntTy, Ty};
@@ -316,7 +319,9 @@ impl Program {
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         let first = match &self.attach {
             Attach::Event(event) => Some(event),
-            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => None,
+            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
+                None
+            }
         };
         first.into_iter().chain(&self.others)
     }
