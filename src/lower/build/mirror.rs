@@ -212,7 +212,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// Goes on where of each of these lists an answer is 1, otherwise to `absent`.
-    fn require_all(&mut self, questions: Vec<Vec<CoreReloc>>, absent: &mut Join) {
+    pub(super) fn require_all(&mut self, questions: Vec<Vec<CoreReloc>>, absent: &mut Join) {
         for mut any in questions {
             let Some(last) = any.pop() else { continue };
             let mut present = Join::new();
@@ -232,7 +232,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// Goes on where the answer is 1, otherwise to `absent`.
-    pub(super) fn require_one(&mut self, question: CoreReloc, absent: &mut Join) {
+    fn require_one(&mut self, question: CoreReloc, absent: &mut Join) {
         let answer = self.f.value(Op::Core(question));
         let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
         let mut present = Join::new();
