@@ -2,14 +2,17 @@
 
 pub mod btf;
 pub mod bytes;
+pub mod check;
 pub mod cli;
 pub mod diag;
 pub mod driver;
 pub mod ir;
 pub mod isa;
 pub mod kernel;
+pub mod library;
 pub mod lower;
 pub mod object;
+pub mod registers;
 pub mod relocate;
 pub mod sema;
 pub mod source;

@@ -128,7 +128,10 @@ pub struct Arg {
 pub struct Form {
     /// Its section: of the object, or of the one in `.ubpf.alt`.
     pub section: String,
-    /// The raw tracepoint that it is for.
+    /// The kind of event that it is for.
+    #[serde(default)]
+    pub kind: EventKind,
+    /// The event's name.
     pub event: String,
     /// Whether the target must show its own BTF.
     pub btf: bool,
@@ -138,6 +141,9 @@ pub struct Form {
     pub insns: usize,
     /// How many bytes of stack it uses.
     pub frame: u32,
+    /// At a function: for each of [`Program::args`] its index among the function's arguments, after which the result follows, that the form is compiled for; null where the function lacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Option<u32>>,
     /// The instructions that read arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArgRead>,
@@ -158,16 +164,59 @@ pub struct ArgRead {
 pub enum Attach {
     /// At this raw tracepoint.
     Tracepoint(String),
+    /// At the entry of this function, with arguments.
+    Fentry(String),
+    /// At the return of this function, with arguments and result.
+    Fexit(String),
+    /// At the entry of this function, with registers.
+    Kprobe(String),
+    /// At the return of this function, with registers.
+    Kretprobe(String),
     /// Once, before all probes are attached.
     Begin,
     /// Once, after all are detached.
     End,
-    /// Every so many nanoseconds.
+    /// Every so many nanoseconds, on one processor.
     Interval(u64),
+    /// Every so many nanoseconds, on every processor.
+    Profile(u64),
+    /// For the packets of a socket.
+    SocketFilter,
 }
 
-/// What a program promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Attach {
+    /// At an event.
+    pub fn of(kind: EventKind, name: impl Into<String>) -> Attach {
+        let attach = match kind {
+            EventKind::Tracepoint => Attach::Tracepoint,
+            EventKind::Fentry => Attach::Fentry,
+            EventKind::Fexit => Attach::Fexit,
+            EventKind::Kprobe => Attach::Kprobe,
+            EventKind::Kretprobe => Attach::Kretprobe,
+        };
+        attach(name.into())
+    }
+}
+
+/// The kinds of kernel events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A raw tracepoint.
+    #[default]
+    Tracepoint,
+    /// The entry of a function.
+    Fentry,
+    /// The return of a function.
+    Fexit,
+    /// The entry of a function, by a breakpoint.
+    Kprobe,
+    /// The return of a function, likewise.
+    Kretprobe,
+}
+
+/// What a program promises, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Nothing but the locked library.
@@ -223,10 +272,20 @@ pub struct MirrorField {
 /// A kernel event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its name without category.
+    /// What kind of event.
+    #[serde(default)]
+    pub kind: EventKind,
+    /// The tracepoint without its category, or the function.
     pub name: String,
     /// Its known prototypes.
     pub prototypes: Vec<Prototype>,
+}
+
+impl Event {
+    /// Whether a form is for it.
+    pub fn is_of(&self, form: &Form) -> bool {
+        (self.kind, &self.name) == (form.kind, &form.event)
+    }
 }
 
 /// A form of an event that kernels are known to have.
@@ -235,8 +294,11 @@ pub struct Prototype {
     /// The typedef in the object's BTF by which programs ask whether the target has this one; none where no program asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typedef: Option<String>,
-    /// The arguments, without the leading `void *`.
+    /// The arguments; of a tracepoint, without the leading `void *`.
     pub args: Vec<PrototypeArg>,
+    /// What a function returns; absent of a tracepoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<KernelType>,
 }
 
 /// An argument of a [`Prototype`].

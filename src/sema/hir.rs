@@ -13,13 +13,16 @@
 //! Invariant: where `analyze` gave no error, no [`Ty::Error`] and no [`ExprKind::Error`] is left, every id is in range, and lowering cannot fail
 //! but for the limits of BPF.
 
+mod event;
 mod kernel;
 
+pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
 pub use kernel::{
-    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen,
-    Mirror, MirrorField, Prototype, PrototypeParam,
+    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror,
+    MirrorField,
 };
 
+use super::skb;
 use super::types::{IntTy, Ty};
 use crate::source::Span;
 use la_arena::{Arena, Idx};
@@ -280,8 +283,8 @@ pub struct Program {
     pub name: SmolStr,
     /// Where it is attached.
     pub attach: Attach,
-    /// Raw tracepoints to attach it to where the target lacks the one that `attach` names, in the order in which they are tried.
-    pub others: Vec<SmolStr>,
+    /// Events to attach it to where the target lacks the one that `attach` names, in the order in which they are tried.
+    pub others: Vec<Event>,
     /// Whether a target without any of its events may do without it.
     pub optional: bool,
     /// Its ABI class.
@@ -290,6 +293,8 @@ pub struct Program {
     pub locals: Arena<Local>,
     /// The body; a predicate is an `If` around it.
     pub body: Vec<Stmt>,
+    /// What it gives where it ends without a word: of a socket filter how many bytes of the packet are accepted, otherwise 0.
+    pub result: u32,
     /// The probe spec.
     pub span: Span,
 }
@@ -297,20 +302,26 @@ pub struct Program {
 /// Where a program is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attach {
-    /// A raw tracepoint with arguments typed by BTF: section `tp_btf/EVENT`.
-    TpBtf(SmolStr),
+    /// A kernel event.
+    Event(Event),
     /// A raw tracepoint program without an event, run once by the runner: `begin` and `end`, section `raw_tp`.
     Once(Once),
-    /// A `perf_event` program that the runner opens: `interval`, in nanoseconds.
+    /// A `perf_event` program that the runner opens on one processor: `interval`, in nanoseconds.
     Interval(u64),
+    /// A `perf_event` program that the runner opens on every processor: `profile`, in nanoseconds.
+    Profile(u64),
+    /// A socket filter, which an application attaches: section `socket`.
+    SocketFilter,
 }
 
 impl Program {
-    /// The raw tracepoints that it can be attached to, in the order in which they are tried.
-    pub fn events(&self) -> impl Iterator<Item = &SmolStr> {
+    /// The kernel events that it can be attached to, in the order in which they are tried.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
         let first = match &self.attach {
-            Attach::TpBtf(event) => Some(event),
-            Attach::Once(_) | Attach::Interval(_) => None,
+            Attach::Event(event) => Some(event),
+            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
+                None
+            }
         };
         first.into_iter().chain(&self.others)
     }
@@ -427,8 +438,8 @@ pub enum StmtKind {
     Break,
     /// Goes on with the next round of the innermost loop.
     Continue,
-    /// Ends the program.
-    Return,
+    /// Ends the program; a socket filter with how many bytes of the packet are accepted, a `u32`.
+    Return(Option<Expr>),
     /// Writes a record to the ring buffer, or drops it when that is full.
     Output(OutputId, Vec<Expr>),
 }
@@ -563,6 +574,27 @@ pub enum ExprKind {
     },
     /// A tuple, or a struct in the order of its members.
     Aggregate(Vec<Expr>),
+    /// A field of the packet's `struct __sk_buff`.
+    Skb(&'static skb::Field, SkbRead),
+    /// An integer in the packet, in network byte order there. A packet that has it not ends the program with its [`result`](Program::result).
+    Packet {
+        /// Where, in bytes: from the start of what the socket sees, from [`skb::NET_OFF`] on from the network header, from [`skb::LL_OFF`] on from the
+        /// link layer's.
+        offset: Box<Expr>,
+        /// How wide it is: `u8`, `u16` or `u32`.
+        width: IntTy,
+    },
+}
+
+/// How a field of `struct __sk_buff` is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkbRead {
+    /// As the kernel shows it.
+    Plain,
+    /// 16 bits in network byte order, as a number.
+    Host,
+    /// As the kernel shows it; 0 ends the program as a load from outside the packet does.
+    OrEnd,
 }
 
 /// An argument of a probe.
@@ -579,21 +611,17 @@ pub struct Arg {
 
 impl Arg {
     /// Its places in the prototypes of an event.
-    pub fn places_in<'a>(
-        &'a self,
-        hir: &'a Hir,
-        event: &'a str,
-    ) -> impl Iterator<Item = &'a ArgPlace> {
-        self.places.iter().filter(move |place| {
-            place.prototypes.first().is_none_or(|id| hir.prototypes[*id].event == event)
-        })
+    pub fn places_in<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a ArgPlace> {
+        self.places.iter().filter(move |place| place.event == *event)
     }
 }
 
 /// A place of an argument in one or more prototypes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgPlace {
-    /// The prototypes, ascending, all of one event.
+    /// The event.
+    pub event: Event,
+    /// The prototypes of it, ascending.
     pub prototypes: Vec<PrototypeId>,
     /// The index of the argument, from 0; where there is none the argument reads as 0.
     pub index: Option<u32>,

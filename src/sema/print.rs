@@ -3,8 +3,8 @@
 //! Every conversion, sign and key type that analysis decided is visible; spans are not.
 
 use super::hir::{
-    Agg, Attach, Builtin, ClassLevel, ConstValue, Expr, ExprKind, Hir, MapRef, MapValue, Once,
-    OutputKind, Program, Stmt, StmtKind,
+    Agg, Attach, Builtin, ClassLevel, ConstValue, Event, EventKind, Expr, ExprKind, Hir, MapRef,
+    MapValue, Once, OutputKind, Program, SkbRead, Stmt, StmtKind,
 };
 use super::show;
 use super::types::{IntTy, Ty};
@@ -73,10 +73,12 @@ impl Printer<'_> {
 
     fn program(&mut self, program: &Program) {
         let attach = match &program.attach {
-            Attach::TpBtf(event) => format!("tp_btf/{event}"),
+            Attach::Event(event) => shown(event),
             Attach::Once(Once::Begin) => "begin".to_owned(),
             Attach::Once(Once::End) => "end".to_owned(),
             Attach::Interval(nanoseconds) => format!("interval {nanoseconds} ns"),
+            Attach::Profile(nanoseconds) => format!("profile {nanoseconds} ns"),
+            Attach::SocketFilter => format!("socket filter, by itself {:#x}", program.result),
         };
         let class = match program.class.level {
             ClassLevel::Abi => "abi",
@@ -87,8 +89,8 @@ impl Printer<'_> {
             program.class.culprit.as_ref().map(|c| format!(": {}", c.why)).unwrap_or_default();
         let mut attach = attach;
         for event in &program.others {
-            attach.push_str(" else tp_btf/");
-            attach.push_str(event);
+            attach.push_str(" else ");
+            attach.push_str(&shown(event));
         }
         let optional = if program.optional { "?" } else { "" };
         self.line(&format!("\nprogram {} on {attach}{optional} ({class}{why})", program.name));
@@ -151,7 +153,8 @@ impl Printer<'_> {
             }
             StmtKind::Break => "break".to_owned(),
             StmtKind::Continue => "continue".to_owned(),
-            StmtKind::Return => "return".to_owned(),
+            StmtKind::Return(None) => "return".to_owned(),
+            StmtKind::Return(Some(value)) => format!("return {}", e(value)),
             StmtKind::Output(id, args) => {
                 format!("output #{} ({})", id.into_raw(), self.list(program, args))
             }
@@ -215,6 +218,15 @@ impl Printer<'_> {
             ExprKind::Cond(c, a, b) => format!("({} ? {} : {})", e(c), e(a), e(b)),
             ExprKind::Convert(inner) => format!("{}({})", show::ty(self.hir, &expr.ty), e(inner)),
             ExprKind::MapGet(entry) => self.entry(program, entry),
+            ExprKind::Skb(field, read) => {
+                let how = match read {
+                    SkbRead::Plain => "",
+                    SkbRead::Host => " in host order",
+                    SkbRead::OrEnd => " or end",
+                };
+                format!("skb.{}{how}", field.name)
+            }
+            ExprKind::Packet { offset, width } => format!("packet u{}({})", width.bits, e(offset)),
             ExprKind::HasKey(entry) => format!("has_key {}", self.entry(program, entry)),
             ExprKind::Len(map) => format!("len @{}", self.hir.maps[*map].name),
             ExprKind::MapStep { entry, delta, postfix } => {
@@ -270,4 +282,13 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         .iter()
         .find(|info| info.what == super::builtins::What::Value(builtin));
     named.map_or("?", |info| info.name)
+}
+
+/// `tp_btf/sched_switch`, `fentry/vfs_read`
+fn shown(event: &Event) -> String {
+    let kind = match event.kind {
+        EventKind::Tracepoint => "tp_btf",
+        function => function.word(),
+    };
+    format!("{kind}/{}", event.name)
 }

@@ -51,7 +51,7 @@ pub enum ItemKind {
     Enum(EnumDecl),
     /// `tracepoint user:NAME(…) = …;`
     Tracepoint(TracepointDecl),
-    /// `kernel tracepoint NAME(…);`
+    /// `kernel tracepoint NAME(…);`, `kernel function type NAME(…);`
     Prototype(PrototypeDecl),
     /// `fn name($x: type): type { … }`
     Fn(FnDecl),
@@ -212,12 +212,14 @@ pub struct TracepointParam {
     pub span: Span,
 }
 
-/// `kernel tracepoint EVENT(type name, …);`: a prototype that kernels have for a raw tracepoint; an event may have several.
+/// `kernel tracepoint EVENT(type name, …);` or `kernel function type NAME(type name, …);`: a prototype that kernels have for a raw tracepoint or a function, which may have several.
 #[derive(Clone, Debug)]
 pub struct PrototypeDecl {
-    /// The event without its category.
-    pub event: Ident,
-    /// Its arguments, the leading `void *__data` left out.
+    /// What a function returns; none of a tracepoint.
+    pub ret: Option<TypeExpr>,
+    /// The tracepoint without its category, or the function.
+    pub name: Ident,
+    /// The arguments; of a tracepoint, the leading `void *__data` left out.
     pub params: Vec<(TypeExpr, Ident)>,
 }
 

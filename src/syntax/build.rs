@@ -467,6 +467,16 @@ pub(super) fn declare(base: TypeExpr, declarator: Declarator) -> (TypeExpr, Iden
     (ty, name.unwrap_or(Ident { name: Name::default(), span }))
 }
 
+impl Build<'_> {
+    /// A pointer for each star, whose ends are given.
+    pub(super) fn pointers(&self, base: TypeExpr, stars: Vec<(Loc, Loc)>) -> TypeExpr {
+        stars.into_iter().fold(base, |target, (_, end)| {
+            let span = target.span.to(self.span(end, end));
+            TypeExpr { kind: TypeExprKind::Ptr(Box::new(target)), span }
+        })
+    }
+}
+
 fn declare_field(base: TypeExpr, (declarator, mut field): (Declarator, FieldDecl)) -> FieldDecl {
     let end = declarator.name.as_ref().map_or(base.span, |name| name.span);
     let span = if declarator.ops.is_empty() { base.span } else { base.span.to(end) };

@@ -136,8 +136,9 @@ fn prototypes() -> (Arena<Prototype>, [PrototypeId; 2]) {
     let mut arena = Arena::new();
     let event = SmolStr::from("sched_switch");
     let strange = vec![param("x", KParamTy::Struct("task_struct".into()))];
-    let ids =
-        [newer, strange].map(|params| arena.alloc(Prototype { event: event.clone(), params }));
+    let ids = [newer, strange].map(|params| {
+        arena.alloc(Prototype { kind: PrototypeKind::Tracepoint, name: event.clone(), params })
+    });
     (arena, ids)
 }
 
@@ -151,7 +152,7 @@ fn program(name: &str, attach: Attach, level: ClassLevel, span: Span) -> Program
     let class = Class { level, culprit };
     let (locals, body) = (Arena::new(), Vec::new());
     let (name, others, optional) = (name.into(), Vec::new(), false);
-    Program { name, attach, others, optional, class, locals, body, span }
+    Program { name, attach, others, optional, class, locals, body, result: 0, span }
 }
 
 /// A statement that reads the second field of a mirror of three.
@@ -230,7 +231,7 @@ pub(crate) fn script() -> Script {
         args: vec![Ty::Struct(hit)],
         span: at("emit hit { pid, nsecs }"),
     });
-    let switch = || Attach::TpBtf("sched_switch".into());
+    let switch = || Attach::Event(Event::tracepoint("sched_switch"));
     let spec = at("tracepoint:sched:sched_switch");
     hir.programs = vec![
         program("sched_switch", switch(), ClassLevel::NotAbi, spec),

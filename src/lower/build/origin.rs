@@ -4,11 +4,11 @@
 //! `bpf_probe_read_kernel`. Invariant: only expressions of pointer type are pointers to the verifier, since a conversion to an integer makes them plain numbers.
 
 use super::Program;
+use crate::ir::Form;
 use crate::sema::hir::{
     self, Expr, ExprKind, Hir, KEntry, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
 };
 use crate::sema::types::{Pointee, Ty};
-use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
 /// What the verifier knows about a pointer.
@@ -45,17 +45,18 @@ pub(super) struct Origins {
     locals: BTreeMap<LocalId, Origin>,
     /// Whether the arguments are typed by BTF.
     typed: bool,
-    /// The event whose arguments they are.
-    event: SmolStr,
+    /// What they are the arguments of.
+    form: Option<Form>,
 }
 
 impl Origins {
     /// Looks at every assignment until nothing changes: a variable is what all of its values are.
-    pub(super) fn of(hir: &Hir, program: &hir::Program, event: &SmolStr, typed: bool) -> Origins {
+    pub(super) fn of(hir: &Hir, program: &hir::Program, form: Option<&Form>) -> Origins {
         let mut assigned = Vec::new();
         assignments(&program.body, &mut assigned);
         assigned.retain(|(local, _)| matches!(program.locals[*local].ty, Ty::Ptr(_)));
-        let mut origins = Origins { locals: BTreeMap::new(), typed, event: event.clone() };
+        let typed = form.is_some_and(|form| form.typed);
+        let mut origins = Origins { locals: BTreeMap::new(), typed, form: form.cloned() };
         loop {
             let mut changed = false;
             for (local, value) in &assigned {
@@ -80,7 +81,8 @@ impl Origins {
         match &expr.kind {
             ExprKind::Int(0) => Origin::NULL,
             ExprKind::Arg(arg) if self.typed => {
-                let absent = arg.places_in(hir, &self.event).any(|place| place.index.is_none());
+                let mut places = self.form.iter().flat_map(|form| form.places(arg));
+                let absent = places.any(|place| place.index.is_none());
                 Origin { known: true, nullable: arg.nullable || absent, pointer: true }
             }
             ExprKind::Local(local) => self.locals.get(local).copied().unwrap_or(Origin::NOTHING),
@@ -162,7 +164,7 @@ fn assignments<'h>(stmts: &'h [Stmt], list: &mut Vec<(LocalId, &'h Expr)>) {
             | StmtKind::Expr(_)
             | StmtKind::Break
             | StmtKind::Continue
-            | StmtKind::Return
+            | StmtKind::Return(_)
             | StmtKind::Output(..) => {}
         }
     }

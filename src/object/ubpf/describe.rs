@@ -6,9 +6,9 @@ use super::super::types;
 use super::super::{maps, section_name};
 use super::used::Used;
 use super::{
-    Action, Arg, Attach, Class, Constant, Culprit, Event, Field, Form, KernelType, Map, MapValue,
-    Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc, Ring,
-    Source, Type, Ubpf, VERSION,
+    Action, Arg, Attach, Class, Constant, Culprit, Event, EventKind, Field, Form, KernelType, Map,
+    MapValue, Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc,
+    Ring, Source, Type, Ubpf, VERSION,
 };
 use crate::ir::{self, reloc::ArgRead};
 use crate::isa::code::{Code, Function, RelocKind};
@@ -85,10 +85,12 @@ impl Describer<'_> {
             spec: self.text(program.span),
             at: self.place(program.span),
             attach: match &program.attach {
-                hir::Attach::TpBtf(event) => Attach::Tracepoint(event.to_string()),
+                hir::Attach::Event(event) => Attach::of(event.kind.into(), event.name.as_str()),
                 hir::Attach::Once(hir::Once::Begin) => Attach::Begin,
                 hir::Attach::Once(hir::Once::End) => Attach::End,
                 hir::Attach::Interval(nanoseconds) => Attach::Interval(*nanoseconds),
+                hir::Attach::Profile(nanoseconds) => Attach::Profile(*nanoseconds),
+                hir::Attach::SocketFilter => Attach::SocketFilter,
             },
             class: match program.class.level {
                 ClassLevel::Abi => Class::Abi,
@@ -116,20 +118,31 @@ impl Describer<'_> {
         function: &Function,
         args: &[ArgRead],
     ) -> Vec<Form> {
-        let first = ir::Form::of(program, index).next();
+        let first = ir::Form::of(self.hir, program, index).into_iter().take(1).collect::<Vec<_>>();
         let first = first.iter().map(|form| (form, function, program.optional));
         let others = self.code.others.iter().filter(|(form, _)| form.program == index);
         let others = others.map(|(form, function)| (form, function, true));
         let form = |(form, function, aside): (&ir::Form, &Function, bool)| Form {
             section: event_section(&form.event, form.typed),
-            event: form.event.to_string(),
+            kind: form.event.kind.into(),
+            event: form.event.name.to_string(),
             btf: form.typed,
             aside,
             insns: function.insns.len(),
             frame: function.frame_bytes,
+            places: self.places(form, args),
             reads: self.reads(function, args),
         };
         first.chain(others).map(form).collect()
+    }
+
+    /// Where a form for a prototype of a function has its arguments.
+    fn places(&self, form: &ir::Form, args: &[ArgRead]) -> Vec<Option<u32>> {
+        let Some(prototype) = form.prototype.map(|id| &self.hir.prototypes[id]) else {
+            return Vec::new();
+        };
+        let place = |arg: &ArgRead| prototype.place(form.event.kind, &arg.names);
+        args.iter().map(|arg| place(arg).map(|(index, _)| index)).collect()
     }
 
     fn reads(&self, function: &Function, args: &[ArgRead]) -> Vec<super::ArgRead> {
@@ -169,26 +182,33 @@ impl Describer<'_> {
     }
 
     fn events(&self, flavors: &Flavors) -> Vec<Event> {
-        let mut names: Vec<&SmolStr> = Vec::new();
+        let mut events: Vec<&hir::Event> = Vec::new();
         for event in self.hir.programs.iter().flat_map(hir::Program::events) {
-            if !names.contains(&event) {
-                names.push(event);
+            if !events.contains(&event) {
+                events.push(event);
             }
         }
         let argument = |param: &hir::PrototypeParam| PrototypeArg {
             name: param.name.to_string(),
             ty: kernel_type(&param.ty),
         };
-        let event = |name: &SmolStr| {
-            let known =
-                self.hir.prototypes.iter().filter(|(_, prototype)| prototype.event == *name);
+        let event = |event: &hir::Event| {
+            let known = self.hir.prototypes.iter().filter(|(_, known)| known.is_of(event));
             let prototype = |(id, prototype): (hir::PrototypeId, &hir::Prototype)| Prototype {
                 typedef: flavors.prototype(id).map(ToString::to_string),
                 args: prototype.params.iter().map(argument).collect(),
+                ret: match &prototype.kind {
+                    hir::PrototypeKind::Tracepoint => None,
+                    hir::PrototypeKind::Function(ret) => Some(kernel_type(ret)),
+                },
             };
-            Event { name: name.to_string(), prototypes: known.map(prototype).collect() }
+            Event {
+                kind: event.kind.into(),
+                name: event.name.to_string(),
+                prototypes: known.map(prototype).collect(),
+            }
         };
-        names.into_iter().map(event).collect()
+        events.into_iter().map(event).collect()
     }
 
     fn map(&self, map: &hir::Map) -> Map {
@@ -368,6 +388,18 @@ fn kind_name(kind: hir::MapKind) -> &'static str {
         hir::MapKind::PerCpuHash => "percpuhash",
         hir::MapKind::Array => "array",
         hir::MapKind::PerCpuArray => "percpuarray",
+    }
+}
+
+impl From<hir::EventKind> for EventKind {
+    fn from(kind: hir::EventKind) -> EventKind {
+        match kind {
+            hir::EventKind::Tracepoint => EventKind::Tracepoint,
+            hir::EventKind::Fentry => EventKind::Fentry,
+            hir::EventKind::Fexit => EventKind::Fexit,
+            hir::EventKind::Kprobe => EventKind::Kprobe,
+            hir::EventKind::Kretprobe => EventKind::Kretprobe,
+        }
     }
 }
 

@@ -38,7 +38,9 @@ fn print_item(item: &Item) -> Sexp {
         ItemKind::Tracepoint(t) => tracepoint(t),
         ItemKind::Prototype(p) => {
             let params = p.params.iter().map(|(t, n)| Sexp::list("param", [name(n), ty(t)]));
-            Sexp::list("kernel-tracepoint", std::iter::once(name(&p.event)).chain(params))
+            let head = if p.ret.is_some() { "kernel-function" } else { "kernel-tracepoint" };
+            let ret = p.ret.iter().map(ty);
+            Sexp::list(head, ret.chain([name(&p.name)]).chain(params))
         }
         ItemKind::Fn(f) => fn_decl(f),
         ItemKind::Probe(p) => probe(p),
