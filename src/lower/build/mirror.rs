@@ -212,7 +212,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// Goes on where of each of these lists an answer is 1, otherwise to `absent`.
-    fn require_all(&mut self, questions: Vec<Vec<CoreReloc>>, absent: &mut Join) {
+    pub(super) fn require_all(&mut self, questions: Vec<Vec<CoreReloc>>, absent: &mut Join) {
         for mut any in questions {
             let Some(last) = any.pop() else { continue };
             let mut present = Join::new();
