@@ -22,6 +22,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 pub(super) use kernel::KernelArgs;
+pub(super) use report::without_flavor;
 
 /// Arguments of `relocate`.
 #[derive(Debug, clap::Args)]

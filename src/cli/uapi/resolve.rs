@@ -1,0 +1,281 @@
+//! What kernels answer to the questions of a library.
+//!
+//! In: a library, and kernels. Out: for each question the kernels' answers, those that are equal together. They are what relocation finds for the library's survey: nothing is decided here.
+
+use crate::cli::Exit;
+use crate::cli::messages::{Findings, Stop};
+use crate::cli::relocate::without_flavor;
+use crate::driver;
+use crate::kernel::Kernel;
+use crate::library::{About, Library, Question};
+use crate::object::btf_ext::CoreKind;
+use crate::relocate::choose::Chosen;
+use crate::relocate::{self, Access, Action, Options, Told};
+use crate::sema::hir::{KExpr, KExprKind, KHop, KStep, KThen};
+use crate::sema::imports::Importer;
+use crate::target::{Endian, Target};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What a kernel answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Answer {
+    /// Whether it has it.
+    pub(super) status: Status,
+    /// The index of the first alternative that it has.
+    pub(super) alternative: Option<usize>,
+    /// Of a field: the places that the paths of the alternative lead through, in their order.
+    pub(super) places: Vec<Spot>,
+    /// Of an enumerator: its number.
+    pub(super) value: Option<u64>,
+    /// Of a tracepoint: the section of the program there.
+    pub(super) section: Option<String>,
+    /// Of a tracepoint: what the event calls each argument, and its place; none where it lacks it.
+    pub(super) args: Vec<(String, Option<usize>)>,
+    /// Why it has it not.
+    pub(super) why: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    /// It has it.
+    Found,
+    /// It has it not.
+    Absent,
+    /// The kernel cannot be asked.
+    Unknown,
+}
+
+/// A place in a kernel's types.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Spot {
+    /// `struct task_struct.pid`
+    pub(super) path: String,
+    /// In bytes from the start of that struct.
+    pub(super) offset: u32,
+    /// In bytes; of a bitfield those of the load.
+    pub(super) size: Option<u32>,
+    /// Of a bitfield: its first bit and its width.
+    pub(super) bits: Option<(u32, u8)>,
+}
+
+/// Kernels that answer alike.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Group {
+    /// Their names.
+    pub(super) kernels: Vec<String>,
+    #[serde(flatten)]
+    pub(super) answer: Answer,
+}
+
+/// A question with all answers.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) about: About,
+    pub(super) groups: Vec<Group>,
+}
+
+/// Asks every kernel every question.
+pub(super) fn resolve(
+    library: &Library,
+    importer: &mut dyn Importer,
+    kernels: &[Kernel],
+    no_btf: bool,
+) -> Result<Vec<Resolved>, Stop> {
+    let questions = library.questions();
+    let mut objects: [Option<Vec<u8>>; 2] = [None, None];
+    let mut resolved: Vec<Resolved> = questions
+        .iter()
+        .map(|question| Resolved { about: question.about.clone(), groups: Vec::new() })
+        .collect();
+    for kernel in kernels {
+        let endian = kernel.load(&[])?.target()?.image.endian;
+        let object = &mut objects[usize::from(endian == Endian::Big)];
+        if object.is_none() {
+            *object = Some(survey(library, importer, endian)?);
+        }
+        let bytes = object.as_deref().unwrap_or_default();
+        let options = Options { no_btf, ..Options::default() };
+        let relocation = relocate::relocate(bytes, kernel, options);
+        let failed = relocation.result.err().map(|error| error.to_string());
+        for (question, resolved) in questions.iter().zip(&mut resolved) {
+            let answer = answer(library, question, &relocation.told, failed.as_deref());
+            resolved.add(&kernel.name, answer);
+        }
+    }
+    Ok(resolved)
+}
+
+/// The library's survey for kernels of a byte order.
+fn survey(library: &Library, importer: &mut dyn Importer, endian: Endian) -> Result<Vec<u8>, Stop> {
+    let target = Target { endian, ..Target::default() };
+    driver::survey(library, importer, target)
+        .map_err(|(sources, diags)| Stop::new(Exit::Input, Findings { sources, diags }))
+}
+
+impl Resolved {
+    fn add(&mut self, kernel: &str, answer: Answer) {
+        match self.groups.iter_mut().find(|group| group.answer == answer) {
+            Some(group) => group.kernels.push(kernel.to_owned()),
+            None => self.groups.push(Group { kernels: vec![kernel.to_owned()], answer }),
+        }
+    }
+}
+
+impl Answer {
+    fn new(status: Status) -> Answer {
+        Answer {
+            status,
+            alternative: None,
+            places: Vec::new(),
+            value: None,
+            section: None,
+            args: Vec::new(),
+            why: None,
+        }
+    }
+
+    fn without(status: Status, why: impl Into<String>) -> Answer {
+        Answer { why: Some(why.into()), ..Answer::new(status) }
+    }
+}
+
+fn answer(library: &Library, question: &Question, told: &Told, failed: Option<&str>) -> Answer {
+    if let About::Tracepoint(_) = &question.about {
+        let chosen = told.programs.iter().find(|chosen| chosen.name == question.program);
+        return chosen.map_or_else(
+            || Answer::without(Status::Unknown, failed.unwrap_or("it was not asked")),
+            event,
+        );
+    }
+    let answers: Vec<_> =
+        told.answers.iter().filter(|a| a.access.function == question.program).collect();
+    if answers.is_empty() {
+        return Answer::without(Status::Unknown, failed.unwrap_or("it asks nothing"));
+    }
+    let found: Vec<&Access> = answers
+        .iter()
+        .map(|answer| &answer.access)
+        .filter(|access| matches!(access.kind, CoreKind::ByteOff | CoreKind::EnumvalValue))
+        .filter(|access| !is_without(access.action))
+        .collect();
+    let alternatives = alternatives(library, &question.about);
+    let wanted = |paths: &Vec<String>| {
+        let spots =
+            paths.iter().map(|path| found.iter().find(|f| without_flavor(&f.local) == *path));
+        spots.collect::<Option<Vec<_>>>()
+    };
+    let taken = alternatives.iter().enumerate().find_map(|(i, paths)| Some((i, wanted(paths)?)));
+    let Some((index, accesses)) = taken else {
+        let why = answers.iter().find_map(|answer| answer.reason.as_ref());
+        return Answer::without(Status::Absent, why.map_or("", |why| &*why.why));
+    };
+    // Questions about one path by several kinds of type are told apart by their flavors alone: which alternative asks which is not known here.
+    let spelled = |path: &str| {
+        let same = answers.iter().filter(move |a| without_flavor(&a.access.local) == path);
+        same.map(|answer| &*answer.access.local).collect::<BTreeSet<_>>()
+    };
+    let certain = alternatives[index].iter().all(|path| spelled(path).len() == 1);
+    let places = accesses.iter().filter(|access| access.kind == CoreKind::ByteOff);
+    Answer {
+        alternative: Some(index).filter(|_| certain || alternatives.len() == 1),
+        places: places.map(|access| spot(access)).collect(),
+        value: match &question.about {
+            About::Enumerator { .. } => accesses.first().and_then(|access| access.value),
+            About::Field { .. } | About::Tracepoint(_) => None,
+        },
+        ..Answer::new(Status::Found)
+    }
+}
+
+/// Whether there is no answer.
+fn is_without(action: Action) -> bool {
+    matches!(action, Action::Unreachable | Action::Poisoned | Action::Missing)
+}
+
+fn spot(access: &Access) -> Spot {
+    let target = access.target.clone().unwrap_or_default();
+    let offset = access.bit_offset.unwrap_or_default();
+    Spot {
+        path: target,
+        offset: offset / 8,
+        size: access.size,
+        bits: access.bits.map(|width| (offset % 8, width)),
+    }
+}
+
+/// What the kernel has of a tracepoint's events.
+fn event(chosen: &Chosen) -> Answer {
+    let Some(taken) = &chosen.taken else {
+        let tried: Vec<String> =
+            chosen.tried.iter().map(|tried| format!("{}: {}", tried.event, tried.why)).collect();
+        return Answer::without(Status::Absent, tried.join("; "));
+    };
+    Answer {
+        section: Some(taken.section.clone()),
+        args: taken.args.iter().map(|arg| (arg.name.clone(), arg.index)).collect(),
+        why: (!taken.certain).then(|| "not certain: the kernel's types do not tell".to_owned()),
+        ..Answer::new(Status::Found)
+    }
+}
+
+/// For each alternative of what is asked the paths that it needs, as reports spell them.
+fn alternatives(library: &Library, about: &About) -> Vec<Vec<String>> {
+    match about {
+        About::Field { mirror, field } => {
+            let mirror = library.mirrors.iter().find(|m| m.name == *mirror);
+            let field = mirror.and_then(|m| m.fields.iter().find(|f| f.name == *field));
+            let alternatives = field.into_iter().flat_map(|field| &field.alternatives);
+            alternatives.map(|alternative| paths(&alternative.value)).collect()
+        }
+        About::Enumerator { name, enumerator } => {
+            let of = library.enums.iter().find(|e| e.name == *name);
+            let kernel = of.and_then(|of| of.kernel.as_deref()).unwrap_or_default();
+            let found = of.and_then(|of| of.enumerators.iter().find(|e| e.name == *enumerator));
+            let sources = found.into_iter().flat_map(|found| &found.sources);
+            sources.map(|source| vec![format!("enum {kernel}::{source}")]).collect()
+        }
+        About::Tracepoint(_) => Vec::new(),
+    }
+}
+
+/// The paths of an expression, in the order in which they are followed.
+fn paths(value: &KExpr) -> Vec<String> {
+    let mut found = Vec::new();
+    add_paths(value, &mut found);
+    found
+}
+
+fn add_paths(value: &KExpr, found: &mut Vec<String>) {
+    match &value.kind {
+        KExprKind::Const(_) => {}
+        KExprKind::Enumerator { enum_name, name } => {
+            found.push(format!("enum {enum_name}::{name}"))
+        }
+        KExprKind::Unary(_, operand) | KExprKind::Convert(_, operand) => add_paths(operand, found),
+        KExprKind::Binary(_, left, right) => {
+            add_paths(left, found);
+            add_paths(right, found);
+        }
+        KExprKind::Path(path) => {
+            for hop in &path.hops {
+                let path = spelled(hop);
+                if !found.contains(&path) {
+                    found.push(path);
+                }
+                if let KThen::Element { index, .. } = &hop.then {
+                    add_paths(index, found);
+                }
+            }
+        }
+    }
+}
+
+fn spelled(hop: &KHop) -> String {
+    let steps = hop.steps.iter().map(|step| match step {
+        KStep::Member(name) => format!(".{name}"),
+        KStep::Index(index) => format!("[{index}]"),
+    });
+    format!("struct {}{}", hop.root, steps.collect::<String>())
+}
