@@ -17,8 +17,10 @@ const HEAD: &str = "\
 
 #if defined(__cplusplus)
 #define UBPFC_ASSERT(fact) static_assert(fact, #fact)
+typedef bool ubpfc_bool;
 #else
 #define UBPFC_ASSERT(fact) _Static_assert(fact, #fact)
+typedef _Bool ubpfc_bool;
 #endif
 
 typedef unsigned char ubpfc_u8;
@@ -102,7 +104,7 @@ fn structure(text: &mut String, mirror: &Mirror) {
 /// A member that holds a value of a type. Pointers are addresses in the kernel, and enums the kernel's numbers: both are integers here.
 fn declared(ty: &Type, name: &str) -> String {
     match ty {
-        Type::Bool => format!("_Bool {name}"),
+        Type::Bool => format!("ubpfc_bool {name}"),
         Type::Int(int) | Type::Enum(_, int) => format!("{} {name}", self::int(*int)),
         Type::Chars(len) => format!("char {name}[{len}]"),
         Type::Array(element, len) => declared(element, &format!("{name}[{len}]")),

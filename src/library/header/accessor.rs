@@ -11,18 +11,21 @@ use std::fmt::Write as _;
 
 /// What the functions are made of.
 const MACROS: &str = "\
-/* An integer, bool, enum or pointer of the kernel's, as it has it: read whole, then its bits taken out. */
+#define UBPFC_PLACE(type, member) (((const type *)0)->member)
 #define UBPFC_INFO(place, what) __builtin_preserve_field_info(place, BPF_FIELD_##what)
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define UBPFC_SKIP(size) 0
 #else
 #define UBPFC_SKIP(size) (8 - (size))
 #endif
+/* What the kernel has somewhere: of a pointer all of it, of an integer, bool or enum its bits. */
+#define UBPFC_WHOLE(base, place) ({ \\
+\tunsigned long long ubpfc_whole = 0; \\
+\tbpf_probe_read_kernel((char *)&ubpfc_whole + UBPFC_SKIP(UBPFC_INFO(place, BYTE_SIZE)), \\
+\t\tUBPFC_INFO(place, BYTE_SIZE), (const char *)(base) + UBPFC_INFO(place, BYTE_OFFSET)); \\
+\tubpfc_whole; })
 #define UBPFC_READ(base, place) ({ \\
-\tunsigned long long ubpfc_value = 0; \\
-\tunsigned int ubpfc_size = UBPFC_INFO(place, BYTE_SIZE); \\
-\tbpf_probe_read_kernel((char *)&ubpfc_value + UBPFC_SKIP(ubpfc_size), ubpfc_size & 15, \\
-\t\t(const char *)(base) + UBPFC_INFO(place, BYTE_OFFSET)); \\
+\tunsigned long long ubpfc_value = UBPFC_WHOLE(base, place); \\
 \tubpfc_value <<= UBPFC_INFO(place, LSHIFT_U64); \\
 \tUBPFC_INFO(place, SIGNED) \\
 \t\t? (unsigned long long)((long long)ubpfc_value >> UBPFC_INFO(place, RSHIFT_U64)) \\
@@ -79,7 +82,7 @@ impl Writer<'_> {
             let present = present.join(" || ");
             let _ = writeln!(
                 text,
-                "static inline __attribute__((always_inline)) _Bool {of}_has_{name}(void)\n{{\n\treturn {present};\n}}"
+                "static inline __attribute__((always_inline)) ubpfc_bool {of}_has_{name}(void)\n{{\n\treturn {present};\n}}"
             );
         }
         text
@@ -88,7 +91,7 @@ impl Writer<'_> {
     /// What a function returns, and what further argument it has.
     fn result(&self, ty: &Type) -> (String, String) {
         match ty {
-            Type::Bool => ("_Bool ".to_owned(), String::new()),
+            Type::Bool => ("ubpfc_bool ".to_owned(), String::new()),
             Type::Int(of) | Type::Enum(_, of) => (format!("{} ", int(*of)), String::new()),
             Type::Mirror(name) => {
                 let mirror = self.library.mirrors.iter().find(|mirror| mirror.name == *name);
@@ -115,11 +118,12 @@ impl Writer<'_> {
             }
             (Type::Array(element, len), KExprKind::Path(path)) => {
                 let (base, place) = self.place(path);
-                let elements = (0..*len).map(|at| {
-                    let value = format!("UBPFC_READ({base}, {place}[{at}])");
-                    format!("\t\tto[{at}] = {};\n", converted(element, &value))
+                let elements = (0..*len).map(|element_at| {
+                    let value = format!("UBPFC_READ({base}, {place}[{element_at}])");
+                    format!("\t\tto[{element_at}] = {};\n", converted(element, &value))
                 });
-                elements.collect::<String>() + "\t\treturn;\n"
+                let elements = elements.collect::<String>();
+                format!("{elements}\t\treturn;\n")
             }
             (Type::Chars(_) | Type::Array(..), _) => nothing(ty),
             _ => {
@@ -187,10 +191,11 @@ impl Writer<'_> {
             }
             KExprKind::Path(path) => {
                 let (base, place) = self.place(path);
-                if matches!(path.leaf, KLeaf::Struct(_)) {
-                    return format!("UBPFC_ADDRESS({base}, {place})");
+                match path.leaf {
+                    KLeaf::Struct(_) => format!("UBPFC_ADDRESS({base}, {place})"),
+                    KLeaf::Ptr(_) => format!("UBPFC_WHOLE({base}, {place})"),
+                    _ => format!("UBPFC_READ({base}, {place})"),
                 }
-                format!("UBPFC_READ({base}, {place})")
             }
         }
     }
@@ -202,7 +207,7 @@ impl Writer<'_> {
             let place = self.hop(hop, &path.leaf);
             base = match &hop.then {
                 KThen::Leaf => return (base, place),
-                KThen::Deref => format!("UBPFC_READ({base}, {place})"),
+                KThen::Deref => format!("UBPFC_WHOLE({base}, {place})"),
                 KThen::Element { elem, index } => {
                     let elem = self.flavor(&format!("struct {elem}"), "char ubpfc;");
                     let index = self.value(index);
@@ -238,7 +243,7 @@ impl Writer<'_> {
             }
         }
         let flavor = self.flavor(&format!("struct {}", hop.root), &whole);
-        format!("(({flavor} *)0)->{}", steps.trim_start_matches('.'))
+        format!("UBPFC_PLACE({flavor}, {})", steps.trim_start_matches('.'))
     }
 
     /// How a member is declared: what stands before and after its name.
