@@ -2,16 +2,19 @@
 //!
 //! In: a library, and kernels. Out: for each question the kernels' answers, those that are equal together. They are what relocation finds for the library's survey: nothing is decided here.
 
+use crate::atlas::{Atlas, Unknown};
 use crate::cli::Exit;
+use crate::cli::kernel::Opened;
 use crate::cli::messages::{Findings, Stop};
 use crate::cli::relocate::without_flavor;
 use crate::driver;
-use crate::kernel::Kernel;
 use crate::library::{About, Library, Question};
 use crate::object::btf_ext::CoreKind;
+use crate::object::read::Object;
+use crate::object::ubpf;
 use crate::relocate::choose::Chosen;
 use crate::relocate::{self, Access, Action, Options, Told};
-use crate::sema::hir::{KExpr, KExprKind, KHop, KStep, KThen};
+use crate::sema::hir::{Alternative, KEntry, KExpr, KExprKind, KStep, KThen};
 use crate::sema::imports::Importer;
 use crate::target::{Endian, Target};
 use serde::Serialize;
@@ -80,7 +83,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(
     library: &Library,
     importer: &mut dyn Importer,
-    kernels: &[Kernel],
+    kernels: &[Opened],
     no_btf: bool,
 ) -> Result<Vec<Resolved>, Stop> {
     let questions = library.questions();
@@ -89,7 +92,7 @@ pub(super) fn resolve(
         .iter()
         .map(|question| Resolved { about: question.about.clone(), groups: Vec::new() })
         .collect();
-    for kernel in kernels {
+    for Opened { kernel, atlas } in kernels {
         let endian = kernel.load(&[])?.target()?.image.endian;
         let object = &mut objects[usize::from(endian == Endian::Big)];
         if object.is_none() {
@@ -99,12 +102,34 @@ pub(super) fn resolve(
         let options = Options { no_btf, ..Options::default() };
         let relocation = relocate::relocate(bytes, kernel, options);
         let failed = relocation.result.err().map(|error| error.to_string());
+        let unknown = atlas.map_or_else(BTreeSet::new, |atlas| unknown(atlas, bytes));
         for (question, resolved) in questions.iter().zip(&mut resolved) {
-            let answer = answer(library, question, &relocation.told, failed.as_deref());
+            let answer = if unknown.contains(&question.program) {
+                Answer::without(Status::Unknown, "the atlas was made before this was asked")
+            } else {
+                answer(library, question, &relocation.told, failed.as_deref())
+            };
             resolved.add(&kernel.name, answer);
         }
     }
     Ok(resolved)
+}
+
+/// The programs of an object whose questions an atlas does not tell.
+fn unknown(atlas: &Atlas<'_>, object: &[u8]) -> BTreeSet<String> {
+    let Ok(object) = Object::parse(object) else { return BTreeSet::new() };
+    let unknown = atlas.unknown(&object).unwrap_or_default();
+    let programs = object.ubpf().ok().flatten().map(|ubpf| ubpf.programs).unwrap_or_default();
+    let of_event = |event: &String| {
+        let has = |form: &ubpf::Form| form.event == *event;
+        let bound = programs.iter().filter(move |p| p.forms.iter().any(has));
+        bound.map(|program| program.name.clone()).collect::<Vec<_>>()
+    };
+    let names = unknown.iter().flat_map(|unknown| match unknown {
+        Unknown::Event(event) => of_event(event),
+        Unknown::Question(asked) => vec![asked.function.clone()],
+    });
+    names.collect()
 }
 
 /// The library's survey for kernels of a byte order.
@@ -161,22 +186,32 @@ fn answer(library: &Library, question: &Question, told: &Told, failed: Option<&s
         .filter(|access| !is_without(access.action))
         .collect();
     let alternatives = alternatives(library, &question.about);
-    let wanted = |paths: &Vec<String>| {
-        let spots =
-            paths.iter().map(|path| found.iter().find(|f| without_flavor(&f.local) == *path));
-        spots.collect::<Option<Vec<_>>>()
+    let find = |any: &Vec<String>| {
+        any.iter().find_map(|path| found.iter().find(|f| without_flavor(&f.local) == *path))
     };
-    let taken = alternatives.iter().enumerate().find_map(|(i, paths)| Some((i, wanted(paths)?)));
+    let exists = |path: &String| {
+        let mut all = answers.iter().map(|answer| &answer.access);
+        all.any(|a| {
+            let asks = matches!(a.kind, CoreKind::FieldExists | CoreKind::EnumvalExists);
+            asks && a.value == Some(1) && without_flavor(&a.local) == *path
+        })
+    };
+    let wanted = |needs: &Needs| {
+        let holds = |(paths, absent): &(Vec<String>, bool)| paths.iter().all(exists) != *absent;
+        let read = || needs.read.iter().map(find).collect::<Option<Vec<_>>>();
+        needs.guards.iter().all(holds).then(read).flatten()
+    };
+    let taken = alternatives.iter().enumerate().find_map(|(i, needs)| Some((i, wanted(needs)?)));
     let Some((index, accesses)) = taken else {
         let why = answers.iter().find_map(|answer| answer.reason.as_ref());
         return Answer::without(Status::Absent, why.map_or("", |why| &*why.why));
     };
     // Questions about one path by several kinds of type are told apart by their flavors alone: which alternative asks which is not known here.
-    let spelled = |path: &str| {
+    let flavors = |path: &str| {
         let same = answers.iter().filter(move |a| without_flavor(&a.access.local) == path);
-        same.map(|answer| &*answer.access.local).collect::<BTreeSet<_>>()
+        same.map(|answer| &*answer.access.local).collect::<BTreeSet<_>>().len()
     };
-    let certain = alternatives[index].iter().all(|path| spelled(path).len() == 1);
+    let certain = alternatives[index].read.iter().flatten().all(|path| flavors(path) <= 1);
     let places = accesses.iter().filter(|access| access.kind == CoreKind::ByteOff);
     Answer {
         alternative: Some(index).filter(|_| certain || alternatives.len() == 1),
@@ -220,62 +255,90 @@ fn event(chosen: &Chosen) -> Answer {
     }
 }
 
-/// For each alternative of what is asked the paths that it needs, as reports spell them.
-fn alternatives(library: &Library, about: &About) -> Vec<Vec<String>> {
+/// What an alternative needs of a kernel, in paths as reports spell them.
+#[derive(Default)]
+struct Needs {
+    /// What its value is read from, in the order in which that is followed; of each the first that there is.
+    read: Vec<Vec<String>>,
+    /// What else must be there, or must not.
+    guards: Vec<(Vec<String>, bool)>,
+}
+
+/// For each alternative of what is asked what it needs.
+fn alternatives(library: &Library, about: &About) -> Vec<Needs> {
     match about {
         About::Field { mirror, field } => {
             let mirror = library.mirrors.iter().find(|m| m.name == *mirror);
             let field = mirror.and_then(|m| m.fields.iter().find(|f| f.name == *field));
             let alternatives = field.into_iter().flat_map(|field| &field.alternatives);
-            alternatives.map(|alternative| paths(&alternative.value)).collect()
+            alternatives.map(|alternative| Needs::of(&alternative.value)).collect()
         }
         About::Enumerator { name, enumerator } => {
             let of = library.enums.iter().find(|e| e.name == *name);
             let kernel = of.and_then(|of| of.kernel.as_deref()).unwrap_or_default();
             let found = of.and_then(|of| of.enumerators.iter().find(|e| e.name == *enumerator));
             let sources = found.into_iter().flat_map(|found| &found.sources);
-            sources.map(|source| vec![format!("enum {kernel}::{source}")]).collect()
+            let needs = |source| {
+                let read = vec![vec![format!("enum {kernel}::{source}")]];
+                Needs { read, ..Needs::default() }
+            };
+            sources.map(needs).collect()
         }
         About::Tracepoint(_) => Vec::new(),
     }
 }
 
-/// The paths of an expression, in the order in which they are followed.
-fn paths(value: &KExpr) -> Vec<String> {
-    let mut found = Vec::new();
-    add_paths(value, &mut found);
-    found
-}
+impl Needs {
+    fn of(alternative: &Alternative) -> Needs {
+        let guards = alternative.guards.iter().map(|guard| {
+            let paths = guard.path.hops.iter().filter(|hop| !hop.steps.is_empty());
+            (paths.map(|hop| spelled(&hop.root, &hop.steps)).collect(), guard.absent)
+        });
+        let mut needs = Needs { read: Vec::new(), guards: guards.collect() };
+        needs.expression(&alternative.value);
+        needs
+    }
 
-fn add_paths(value: &KExpr, found: &mut Vec<String>) {
-    match &value.kind {
-        KExprKind::Const(_) => {}
-        KExprKind::Enumerator { enum_name, name } => {
-            found.push(format!("enum {enum_name}::{name}"))
+    fn add(&mut self, any: Vec<String>) {
+        if !self.read.contains(&any) {
+            self.read.push(any);
         }
-        KExprKind::Unary(_, operand) | KExprKind::Convert(_, operand) => add_paths(operand, found),
-        KExprKind::Binary(_, left, right) => {
-            add_paths(left, found);
-            add_paths(right, found);
-        }
-        KExprKind::Path(path) => {
-            for hop in &path.hops {
-                let path = spelled(hop);
-                if !found.contains(&path) {
-                    found.push(path);
-                }
-                if let KThen::Element { index, .. } = &hop.then {
-                    add_paths(index, found);
+    }
+
+    fn expression(&mut self, value: &KExpr) {
+        match &value.kind {
+            KExprKind::Const(_) => {}
+            KExprKind::Enumerator { enum_name, names } => {
+                self.add(names.iter().map(|name| format!("enum {enum_name}::{name}")).collect());
+            }
+            KExprKind::Unary(_, operand)
+            | KExprKind::Convert(_, operand)
+            | KExprKind::FromNetwork(_, operand) => self.expression(operand),
+            KExprKind::Binary(_, left, right) => {
+                self.expression(left);
+                self.expression(right);
+            }
+            KExprKind::Path(path) => {
+                for hop in &path.hops {
+                    if let KEntry::Member { of, steps, .. } = &hop.entry {
+                        self.add(vec![spelled(of, steps)]);
+                    }
+                    if !hop.steps.is_empty() {
+                        self.add(vec![spelled(&hop.root, &hop.steps)]);
+                    }
+                    if let KThen::Element { index, .. } = &hop.then {
+                        self.expression(index);
+                    }
                 }
             }
         }
     }
 }
 
-fn spelled(hop: &KHop) -> String {
-    let steps = hop.steps.iter().map(|step| match step {
+fn spelled(root: &str, steps: &[KStep]) -> String {
+    let steps = steps.iter().map(|step| match step {
         KStep::Member(name) => format!(".{name}"),
         KStep::Index(index) => format!("[{index}]"),
     });
-    format!("struct {}{}", hop.root, steps.collect::<String>())
+    format!("struct {root}{}", steps.collect::<String>())
 }

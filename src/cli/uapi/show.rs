@@ -3,17 +3,18 @@
 use super::list::brief;
 use super::open;
 use super::resolve::{Answer, Group, Resolved, Spot, Status, resolve};
+use crate::atlas::Entry;
 use crate::cli::Exit;
 use crate::cli::files::{print_json, print_text};
+use crate::cli::kernel::{self, Opened};
 use crate::cli::messages::{Findings, FormatArg, Stop};
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::diag::{Code, Diagnostic};
-use crate::kernel::Kernel;
 use crate::library::{About, Argument, Field, Item, Library};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `uapi show`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +22,12 @@ pub(super) struct Args {
     /// A mirror, a field (`task_struct_user.pid`), a tracepoint (`user:sched_switch`), an enum, a constant, or a file
     #[arg(value_name = "NAME")]
     name: String,
-    /// A kernel to ask: `running`, or a file with its types; may be repeated
+    /// Kernels to ask: `running`, files with their types, or names out of the atlas [default: all of the atlas]
     #[arg(short, long, value_name = "KERNEL", num_args = 1..)]
     kernel: Vec<PathBuf>,
+    /// The atlas to ask, instead of the one in this program
+    #[arg(long, value_name = "FILE")]
+    atlas: Option<PathBuf>,
     /// The kernels show no BTF to loaders, though the files have types
     #[arg(long)]
     no_btf: bool,
@@ -64,7 +68,7 @@ pub(super) fn run(args: &Args) -> Exit {
 fn show(args: &Args) -> Result<(), Stop> {
     let (library, mut importer) = open::library(args.library.as_deref())?;
     let item = library.find(&args.name).map_err(|near| unknown(&args.name, near.as_deref()))?;
-    let kernels = kernels(&args.kernel)?;
+    let kernels = kernels(args)?;
     let resolved = resolve(&library.only(&item), &mut *importer, &kernels, args.no_btf)?;
     if args.json {
         print_json(&document(&item, &resolved))?;
@@ -88,9 +92,15 @@ pub(super) fn unknown(name: &str, near: Option<&str>) -> Stop {
     Stop::new(Exit::Usage, findings)
 }
 
-/// The kernels to ask.
-fn kernels(named: &[PathBuf]) -> Result<Vec<Kernel>, Stop> {
-    named.iter().map(|path| Ok(Kernel::open(path, &[])?)).collect()
+/// The kernels to ask: those that are named, or all of the atlas.
+fn kernels(args: &Args) -> Result<Vec<Opened>, Stop> {
+    let file = args.atlas.as_deref();
+    if !args.kernel.is_empty() {
+        return args.kernel.iter().map(|spec| kernel::open(spec, &[], file)).collect();
+    }
+    let atlas = kernel::atlas(file)?;
+    let open = |entry: &Entry| kernel::open(Path::new(&entry.name), &[], file);
+    atlas.kernels().iter().map(open).collect()
 }
 
 fn document<'d>(item: &'d Item<'d>, resolved: &'d [Resolved]) -> Document<'d> {

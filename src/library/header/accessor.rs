@@ -5,8 +5,11 @@
 
 use super::int;
 use crate::library::{Field, Library, Mirror, Type};
-use crate::sema::hir::{BinOp, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, UnOp};
+use crate::sema::hir::{
+    Alternative, BinOp, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, UnOp,
+};
 use crate::sema::types::IntTy;
+use smol_str::SmolStr;
 use std::fmt::Write as _;
 
 /// What the functions are made of.
@@ -30,6 +33,11 @@ const MACROS: &str = "\
 \tUBPFC_INFO(place, SIGNED) \\
 \t\t? (unsigned long long)((long long)ubpfc_value >> UBPFC_INFO(place, RSHIFT_U64)) \\
 \t\t: ubpfc_value >> UBPFC_INFO(place, RSHIFT_U64); })
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UBPFC_FROM_NETWORK(bits, value) ((unsigned long long)__builtin_bswap##bits(value))
+#else
+#define UBPFC_FROM_NETWORK(bits, value) ((value) << (64 - bits) >> (64 - bits))
+#endif
 #define UBPFC_HAS(place) UBPFC_INFO(place, EXISTS)
 #define UBPFC_ADDRESS(base, place) ((unsigned long long)(base) + UBPFC_INFO(place, BYTE_OFFSET))
 ";
@@ -65,12 +73,10 @@ impl Writer<'_> {
         );
         let mut present = Vec::new();
         for (at, alternative) in field.alternatives.iter().enumerate() {
-            let mut needs = Vec::new();
-            self.needs(&alternative.value, &mut needs);
-            let needs = if needs.is_empty() { "1".to_owned() } else { needs.join(" && ") };
+            let needs = self.applies(&alternative.value);
             let last = at + 1 == field.alternatives.len() && !field.optional;
             let condition = if last { String::new() } else { format!("if ({needs}) ") };
-            let read = self.read(&field.ty, &alternative.value);
+            let read = self.read(&field.ty, &alternative.value.value);
             let _ = writeln!(text, "\t{condition}{{\n{read}\t}}");
             present.push(format!("({needs})"));
         }
@@ -110,14 +116,16 @@ impl Writer<'_> {
     fn read(&mut self, ty: &Type, value: &KExpr) -> String {
         match (ty, &value.kind) {
             (Type::Chars(len), KExprKind::Path(path)) => {
-                let (base, place) = self.place(path);
+                let (base, places) = self.place(path);
+                let place = places.first().map_or("0", |(_, place)| place);
                 format!(
                     "\t\tunsigned int size = UBPFC_INFO({place}, BYTE_SIZE);\n\t\t__builtin_memset(to, 0, {len});\n\
                      \t\tbpf_probe_read_kernel_str(to, size < {len} ? size : {len}, (const char *)UBPFC_ADDRESS({base}, {place}));\n\t\treturn;\n"
                 )
             }
             (Type::Array(element, len), KExprKind::Path(path)) => {
-                let (base, place) = self.place(path);
+                let (base, places) = self.place(path);
+                let place = places.first().map_or("0", |(_, place)| place);
                 let elements = (0..*len).map(|element_at| {
                     let value = format!("UBPFC_READ({base}, {place}[{element_at}])");
                     format!("\t\tto[{element_at}] = {};\n", converted(element, &value))
@@ -136,31 +144,58 @@ impl Writer<'_> {
         }
     }
 
+    /// Whether an alternative applies.
+    fn applies(&mut self, alternative: &Alternative) -> String {
+        let mut all = Vec::new();
+        for guard in &alternative.guards {
+            let mut path = Vec::new();
+            self.path_needs(&guard.path, &mut path);
+            let not = if guard.absent { "!" } else { "" };
+            all.push(format!("{not}({})", path.join(" && ")));
+        }
+        self.needs(&alternative.value, &mut all);
+        if all.is_empty() { "1".to_owned() } else { all.join(" && ") }
+    }
+
     /// What has to exist for an expression.
     fn needs(&mut self, value: &KExpr, needs: &mut Vec<String>) {
         match &value.kind {
             KExprKind::Const(_) => {}
-            KExprKind::Enumerator { enum_name, name } => {
-                needs.push(format!(
-                    "bpf_core_enum_value_exists({})",
-                    self.enumerator(enum_name, name)
-                ));
+            KExprKind::Enumerator { enum_name, names } => {
+                let any = names.iter().map(|name| {
+                    let enumerator = self.enumerator(enum_name, name);
+                    format!("bpf_core_enum_value_exists({enumerator})")
+                });
+                needs.push(either(&any.collect::<Vec<_>>()));
             }
-            KExprKind::Unary(_, operand) | KExprKind::Convert(_, operand) => {
-                self.needs(operand, needs);
-            }
+            KExprKind::Unary(_, operand)
+            | KExprKind::Convert(_, operand)
+            | KExprKind::FromNetwork(_, operand) => self.needs(operand, needs),
             KExprKind::Binary(_, left, right) => {
                 self.needs(left, needs);
                 self.needs(right, needs);
             }
-            KExprKind::Path(path) => {
-                for hop in &path.hops {
-                    let place = self.hop(hop, &path.leaf);
-                    needs.push(format!("UBPFC_HAS({place})"));
-                    if let KThen::Element { index, .. } = &hop.then {
-                        self.needs(index, needs);
-                    }
-                }
+            KExprKind::Path(path) => self.path_needs(path, needs),
+        }
+    }
+
+    fn path_needs(&mut self, path: &KPath, needs: &mut Vec<String>) {
+        for hop in &path.hops {
+            if let Some(member) = self.entry(&hop.entry) {
+                needs.push(format!("UBPFC_HAS({member})"));
+            }
+            let last = match (&hop.then, &path.leaf) {
+                (KThen::Leaf, KLeaf::Ints(_, len)) => format!("[{}]", len.saturating_sub(1)),
+                _ => String::new(),
+            };
+            let places = self.hop(hop, &path.leaf).into_iter();
+            let any: Vec<String> =
+                places.map(|(_, place)| format!("UBPFC_HAS({place}{last})")).collect();
+            if !any.is_empty() {
+                needs.push(either(&any));
+            }
+            if let KThen::Element { index, .. } = &hop.then {
+                self.needs(index, needs);
             }
         }
     }
@@ -169,11 +204,16 @@ impl Writer<'_> {
     fn value(&mut self, value: &KExpr) -> String {
         match &value.kind {
             KExprKind::Const(number) => format!("{number}ULL"),
-            KExprKind::Enumerator { enum_name, name } => {
-                format!(
-                    "(unsigned long long)bpf_core_enum_value({})",
-                    self.enumerator(enum_name, name)
-                )
+            KExprKind::Enumerator { enum_name, names } => {
+                let each = names.iter().map(|name| {
+                    let enumerator = self.enumerator(enum_name, name);
+                    let value = format!("(unsigned long long)bpf_core_enum_value({enumerator})");
+                    (format!("bpf_core_enum_value_exists({enumerator})"), value)
+                });
+                first(each.collect())
+            }
+            KExprKind::FromNetwork(bits, operand) => {
+                format!("UBPFC_FROM_NETWORK({bits}, {})", self.value(operand))
             }
             KExprKind::Unary(op, operand) => {
                 let operand = self.value(operand);
@@ -190,23 +230,35 @@ impl Writer<'_> {
                 format!("((unsigned long long)({}){})", int(*to), self.value(operand))
             }
             KExprKind::Path(path) => {
-                let (base, place) = self.place(path);
-                match path.leaf {
-                    KLeaf::Struct(_) => format!("UBPFC_ADDRESS({base}, {place})"),
-                    KLeaf::Ptr(_) => format!("UBPFC_WHOLE({base}, {place})"),
-                    _ => format!("UBPFC_READ({base}, {place})"),
+                let (base, places) = self.place(path);
+                if places.is_empty() {
+                    return format!("((unsigned long long)({base}))");
                 }
+                let each = places.into_iter().map(|(leaf, place)| {
+                    let value = match leaf {
+                        KLeaf::Struct(_) => format!("UBPFC_ADDRESS({base}, {place})"),
+                        KLeaf::Ptr(_) => format!("UBPFC_WHOLE({base}, {place})"),
+                        _ => format!("UBPFC_READ({base}, {place})"),
+                    };
+                    (format!("UBPFC_HAS({place})"), value)
+                });
+                first(each.collect())
             }
         }
     }
 
-    /// Where a path leads: the address of the last object on it, and the member there.
-    fn place(&mut self, path: &KPath) -> (String, String) {
+    /// Where a path leads: the address of the last object on it, and the member there, as each of the kinds that it may have; none if it leads to the object itself.
+    fn place(&mut self, path: &KPath) -> (String, Vec<(KLeaf, String)>) {
         let mut base = "p".to_owned();
         for hop in &path.hops {
-            let place = self.hop(hop, &path.leaf);
+            if let Some(member) = self.entry(&hop.entry) {
+                base =
+                    format!("((unsigned long long)({base}) - UBPFC_INFO({member}, BYTE_OFFSET))");
+            }
+            let places = self.hop(hop, &path.leaf);
+            let place = places.first().map_or("0", |(_, place)| place);
             base = match &hop.then {
-                KThen::Leaf => return (base, place),
+                KThen::Leaf => return (base, places),
                 KThen::Deref => format!("UBPFC_WHOLE({base}, {place})"),
                 KThen::Element { elem, index } => {
                     let elem = self.flavor(&format!("struct {elem}"), "char ubpfc;");
@@ -217,19 +269,52 @@ impl Writer<'_> {
                 }
             };
         }
-        (base, "0".to_owned())
+        (base, Vec::new())
     }
 
-    /// The member that a hop leads to, in a local type of its own.
-    fn hop(&mut self, hop: &KHop, leaf: &KLeaf) -> String {
-        let mut body = match &hop.then {
-            KThen::Leaf => self.leaf(leaf),
-            KThen::Deref => ("void *".to_owned(), String::new()),
-            KThen::Element { .. } => ("struct { char ubpfc; } ".to_owned(), "[1]".to_owned()),
-        };
+    /// The member that a pointer points to, of the struct that a hop begins with.
+    fn entry(&mut self, entry: &KEntry) -> Option<String> {
+        match entry {
+            KEntry::Typed | KEntry::Cast => None,
+            KEntry::Member { of, steps, leaf } => {
+                let (before, after) = self.leaf(leaf);
+                Some(self.member(of, steps, before, after))
+            }
+        }
+    }
+
+    /// The member that a hop leads to, as each of the kinds that it may have.
+    fn hop(&mut self, hop: &KHop, leaf: &KLeaf) -> Vec<(KLeaf, String)> {
+        if hop.steps.is_empty() {
+            return Vec::new();
+        }
+        let pointer = KLeaf::Ptr(None);
+        match &hop.then {
+            KThen::Leaf => kinds(leaf)
+                .into_iter()
+                .map(|kind| {
+                    let (before, after) = self.leaf(&kind);
+                    let place = self.member(&hop.root, &hop.steps, before, after);
+                    (kind, place)
+                })
+                .collect(),
+            KThen::Deref => {
+                let (before, after) = self.leaf(&pointer);
+                vec![(pointer, self.member(&hop.root, &hop.steps, before, after))]
+            }
+            KThen::Element { .. } => {
+                let (before, after) = ("struct { char ubpfc; } ".to_owned(), "[1]".to_owned());
+                vec![(pointer, self.member(&hop.root, &hop.steps, before, after))]
+            }
+        }
+    }
+
+    /// A member of a kernel struct, in a local type of its own; what stands before and after its name says its type.
+    fn member(&mut self, root: &str, path: &[KStep], before: String, after: String) -> String {
+        let mut body = (before, after);
         let mut steps = String::new();
         let mut whole = String::new();
-        for step in hop.steps.iter().rev() {
+        for step in path.iter().rev() {
             match step {
                 KStep::Index(index) => {
                     body.1 = format!("[{}]{}", index.saturating_add(1), body.1);
@@ -242,7 +327,7 @@ impl Writer<'_> {
                 }
             }
         }
-        let flavor = self.flavor(&format!("struct {}", hop.root), &whole);
+        let flavor = self.flavor(&format!("struct {root}"), &whole);
         format!("UBPFC_PLACE({flavor}, {})", steps.trim_start_matches('.'))
     }
 
@@ -250,16 +335,25 @@ impl Writer<'_> {
     fn leaf(&mut self, leaf: &KLeaf) -> (String, String) {
         let before = |int: IntTy| format!("{} ", c_int(int));
         match leaf {
-            KLeaf::Int(int) => (before(*int), String::new()),
+            KLeaf::Int(int) | KLeaf::Number(int, _) => (before(*int), String::new()),
             KLeaf::Bits { width, word } => (before(*word), format!(" : {width}")),
+            KLeaf::Enum(name, _) if name.is_empty() => {
+                ("enum { UBPFC_ANY } ".replace("ANY", &self.fresh()), String::new())
+            }
             KLeaf::Enum(name, _) => {
                 (self.flavor(&format!("enum {name}"), "UBPFC_ONE"), String::new())
             }
             KLeaf::Ptr(_) => ("void *".to_owned(), String::new()),
             KLeaf::Chars(len) => ("char ".to_owned(), format!("[{len}]")),
             KLeaf::Ints(int, len) => (before(*int), format!("[{len}]")),
-            KLeaf::Struct(_) => ("struct { char ubpfc; } ".to_owned(), String::new()),
+            KLeaf::Struct(_) | KLeaf::Any => ("struct { char ubpfc; } ".to_owned(), String::new()),
         }
+    }
+
+    /// A name that nothing else has.
+    fn fresh(&mut self) -> String {
+        self.flavors.push(String::new());
+        format!("ANY{}", self.flavors.len())
     }
 
     /// The arguments of libbpf's macros for an enumerator.
@@ -286,6 +380,35 @@ impl Writer<'_> {
         }
         if name.starts_with("enum ") { format!("{flavored} ") } else { flavored }
     }
+}
+
+/// The kinds that something may have at the end of a path.
+fn kinds(leaf: &KLeaf) -> Vec<KLeaf> {
+    match leaf {
+        KLeaf::Number(int, name) => vec![KLeaf::Int(*int), KLeaf::Enum(name.clone(), *int)],
+        KLeaf::Any => vec![
+            KLeaf::Int(IntTy::U64),
+            KLeaf::Enum(SmolStr::default(), IntTy::U32),
+            KLeaf::Ptr(None),
+            KLeaf::Struct(SmolStr::default()),
+            KLeaf::Ints(IntTy::U8, 1),
+        ],
+        leaf => vec![leaf.clone()],
+    }
+}
+
+/// One of several conditions.
+fn either(any: &[String]) -> String {
+    if let [one] = any { one.clone() } else { format!("({})", any.join(" || ")) }
+}
+
+/// The value of the first whose condition holds; the last needs none.
+fn first(mut each: Vec<(String, String)>) -> String {
+    let Some((_, mut value)) = each.pop() else { return "0".to_owned() };
+    for (condition, before) in each.into_iter().rev() {
+        value = format!("({condition} ? {before} : {value})");
+    }
+    value
 }
 
 /// What is read of a kernel that has none of it.
