@@ -364,7 +364,7 @@ fn done(access: &Access) -> String {
 }
 
 /// The path as the kernel has it: without the flavor of its root.
-pub(super) fn without_flavor(path: &str) -> String {
+pub(in crate::cli) fn without_flavor(path: &str) -> String {
     let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
 }
