@@ -19,6 +19,7 @@ pub mod edit;
 mod events;
 mod fail;
 mod field;
+mod functions;
 mod lacks;
 mod matches;
 mod minimal;
