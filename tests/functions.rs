@@ -39,7 +39,7 @@ tracepoint user:tick() = kprobe scheduler_tick else kprobe sched_tick;
 tracepoint user:tcp(struct sock_user *sk, s32 result = retval) = fexit tcp_v4_connect;
 user:connect { @family = args.sk.family; @len = args.len; }
 user:capable { @cap = args.cap; @level = args.ns.level; }
-user:accept { @family = args.sk.family; @kern = args.kern; }
+user:accept? { @family = args.sk.family; @kern = args.kern; }
 user:accepted { @family = args.sk.family; @listener = args.listener.family; }
 user:tick { @ticks = count(); }
 user:tcp? { @result = args.result; }
@@ -112,6 +112,7 @@ fn every_kernel_takes_the_function_that_it_has_with_its_own_arguments() {
         let (kern, result) = if accept { ("3", 4) } else { ("-", 2) };
         for btf in [true, false] {
             let (entry, ret) = if btf { ("fentry", "fexit") } else { ("kprobe", "kretprobe") };
+            let i386 = kernel.name.starts_with("i386");
             let listener = if btf { "0" } else { "-" };
             let mut expected = vec![
                 format!("{entry}/tcp_v4_connect sk 0 addr_len 2"),
@@ -120,6 +121,10 @@ fn every_kernel_takes_the_function_that_it_has_with_its_own_arguments() {
                 format!("{ret}/inet_csk_accept retval {result} sk {listener}"),
                 format!("kprobe/{tick}"),
             ];
+            if i386 && !btf {
+                // Only three arguments are in registers there.
+                expected.remove(2);
+            }
             if btf {
                 expected.push("fexit/tcp_v4_connect retval 3".into());
             }
@@ -211,6 +216,10 @@ fn arguments_are_read_where_each_architecture_passes_them() {
             let relocated = Object::parse(&bytes).unwrap();
             for (program, args, ret, expected) in &calls {
                 let is_return = *program == "user_accepted";
+                if !relocated.functions().unwrap().iter().any(|f| f.symbol.name == *program) {
+                    assert!(*program == "user_accept" && *arch == "i386" && !btf);
+                    continue;
+                }
                 let context = if btf {
                     args.iter().copied().chain([*ret]).collect()
                 } else {
