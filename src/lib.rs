@@ -2,12 +2,14 @@
 
 pub mod btf;
 pub mod bytes;
+pub mod check;
 pub mod cli;
 pub mod diag;
 pub mod driver;
 pub mod ir;
 pub mod isa;
 pub mod kernel;
+pub mod library;
 pub mod lower;
 pub mod object;
 pub mod registers;

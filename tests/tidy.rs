@@ -26,12 +26,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "relocate",
         &["diag", "source", "target", "registers", "bytes", "btf", "isa", "object", "kernel"],
     ),
-    ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
+    ("check", &["object", "kernel", "relocate"]),
+    ("library", &["source", "diag", "syntax", "uapi", "sema"]),
+    (
+        "driver",
+        &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object", "library"],
+    ),
     (
         "cli",
         &[
-            "source", "diag", "target", "sema", "driver", "btf", "isa", "object", "kernel",
-            "relocate",
+            "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
+            "kernel", "relocate", "check",
         ],
     ),
 ];

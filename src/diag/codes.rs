@@ -99,6 +99,12 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0330 "guard of an alternative that is taken in any case"
+    E0331 "guard that is not about what the target has"
+    E0340 "program compiled against another kernel"
+    E0350 "line that is no promise of a lock"
+    E0351 "name that the library has not"
+    E0352 "change that breaks a promise of the library"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
@@ -123,6 +129,11 @@ codes! {
     E0431 "format that does not go with its arguments"
     E0432 "record that says nothing"
     E0433 "map whose type follows from itself"
+    E0434 "field of a packet that a socket filter may not read"
+    E0435 "helper that a socket filter may not call"
+    E0436 "load that no socket filter can make"
+    E0437 "packet outside of a socket filter"
+    E0438 "socket filter that does not always say what it accepts"
     // E05 limits of BPF
     E0501 "stack too small"
     E0502 "program too long"
@@ -147,6 +158,7 @@ codes! {
     E0611 "object that cannot be written anew"
     E0612 "program that the kernel has no event for"
     E0613 "object that is relocated already"
+    E0620 "program that uses what the kernel has not"
     // E07 kernel types
     E0701 "kernel file that cannot be read"
     E0702 "file without a kernel's types"
@@ -157,7 +169,7 @@ codes! {
     W1003 "never used"
     W1004 "never reached"
     W1005 "kernel module that cannot be read"
-    W1006 "helper or kind of map that the kernel has not"
+    W1006 "helper, kind of map or program, or instruction that the kernel has not"
     W1007 "number whose size is another in the kernel, and is not asked for"
 }
 

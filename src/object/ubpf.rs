@@ -176,8 +176,12 @@ pub enum Attach {
     Begin,
     /// Once, after all are detached.
     End,
-    /// Every so many nanoseconds.
+    /// Every so many nanoseconds, on one processor.
     Interval(u64),
+    /// Every so many nanoseconds, on every processor.
+    Profile(u64),
+    /// For the packets of a socket.
+    SocketFilter,
 }
 
 impl Attach {
@@ -224,8 +228,8 @@ impl EventKind {
     }
 }
 
-/// What a program promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a program promises, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Nothing but the locked library.

@@ -148,8 +148,19 @@ pub struct FieldDecl {
     /// `?`: reads 0 where the target has none.
     pub optional: bool,
     /// The alternatives after `=`, separated by `else`; empty when the field is found under its own name.
-    pub sources: Vec<Expr>,
+    pub sources: Vec<Alternative>,
     /// The whole declaration.
+    pub span: Span,
+}
+
+/// `value [if guard]`, one place where a mirror's field comes from.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// The value.
+    pub value: Expr,
+    /// What the target must have besides what the value names.
+    pub guard: Option<Expr>,
+    /// All of it.
     pub span: Span,
 }
 

@@ -4,8 +4,8 @@
 //! nothing (`1 = 2`, `unsigned bool`) is reported here.
 
 use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec, StmtKind,
-    StrLit, TypeExpr, TypeExprKind, UnaryOp,
+    Alternative, BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec,
+    StmtKind, StrLit, TypeExpr, TypeExprKind, UnaryOp,
 };
 use super::expected::shown;
 use super::token::Token;
@@ -266,7 +266,7 @@ impl<'a> Build<'a> {
         l: Loc,
         optional: bool,
         bits: Option<Expr>,
-        sources: Option<Vec<Expr>>,
+        sources: Option<Vec<Alternative>>,
         r: Loc,
     ) -> FieldDecl {
         FieldDecl { optional, bits, sources: sources.unwrap_or_default(), ..self.error_field(l, r) }

@@ -152,7 +152,7 @@ fn program(name: &str, attach: Attach, level: ClassLevel, span: Span) -> Program
     let class = Class { level, culprit };
     let (locals, body) = (Arena::new(), Vec::new());
     let (name, others, optional) = (name.into(), Vec::new(), false);
-    Program { name, attach, others, optional, class, locals, body, span }
+    Program { name, attach, others, optional, class, locals, body, result: 0, span }
 }
 
 /// A statement that reads the second field of a mirror of three.
@@ -164,7 +164,11 @@ fn reads_a_mirror(hir: &mut Hir, file: FileId) -> Stmt {
         optional: false,
         alternatives: alternatives
             .iter()
-            .map(|text| KExpr { kind: KExprKind::Const(0), ty: ty.clone(), span: span(file, text) })
+            .map(|text| {
+                let span = span(file, text);
+                let value = KExpr { kind: KExprKind::Const(0), ty: ty.clone(), span };
+                Alternative { value, guards: Vec::new(), span }
+            })
             .collect(),
         doc: None,
         span: span(file, name),

@@ -6,7 +6,7 @@
 use super::Program;
 use crate::ir::Form;
 use crate::sema::hir::{
-    self, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
+    self, Expr, ExprKind, Hir, KEntry, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
 };
 use crate::sema::types::{Pointee, Ty};
 use std::collections::BTreeMap;
@@ -112,23 +112,28 @@ impl Origins {
         let Some(wanted) = kernel_struct(hir, &field.ty) else {
             return Origin { known: false, nullable: base.pointer, pointer: base.pointer };
         };
-        let leads_there = field.alternatives.iter().all(|alternative| match &alternative.kind {
-            KExprKind::Path(path) => {
-                let plain = path.hops.iter().all(|hop| !matches!(hop.then, KThen::Element { .. }));
-                let leaf = match &path.leaf {
-                    KLeaf::Ptr(Some(name)) | KLeaf::Struct(name) => name == wanted,
-                    KLeaf::Ptr(None)
-                    | KLeaf::Int(_)
-                    | KLeaf::Bits { .. }
-                    | KLeaf::Enum(..)
-                    | KLeaf::Chars(_)
-                    | KLeaf::Ints(..) => false,
-                };
-                plain && leaf
-            }
-            KExprKind::Const(0) => true,
-            _ => false,
-        });
+        let leads_there =
+            field.alternatives.iter().all(|alternative| match &alternative.value.kind {
+                KExprKind::Path(path) => {
+                    let plain = path.hops.iter().all(|hop| {
+                        hop.entry == KEntry::Typed && !matches!(hop.then, KThen::Element { .. })
+                    });
+                    let leaf = match &path.leaf {
+                        KLeaf::Ptr(Some(name)) | KLeaf::Struct(name) => name == wanted,
+                        KLeaf::Ptr(None)
+                        | KLeaf::Int(_)
+                        | KLeaf::Number(..)
+                        | KLeaf::Any
+                        | KLeaf::Bits { .. }
+                        | KLeaf::Enum(..)
+                        | KLeaf::Chars(_)
+                        | KLeaf::Ints(..) => false,
+                    };
+                    plain && leaf
+                }
+                KExprKind::Const(0) => true,
+                _ => false,
+            });
         Origin { known: base.known && leads_there, nullable: base.pointer, pointer: base.pointer }
     }
 }
@@ -159,7 +164,7 @@ fn assignments<'h>(stmts: &'h [Stmt], list: &mut Vec<(LocalId, &'h Expr)>) {
             | StmtKind::Expr(_)
             | StmtKind::Break
             | StmtKind::Continue
-            | StmtKind::Return
+            | StmtKind::Return(_)
             | StmtKind::Output(..) => {}
         }
     }

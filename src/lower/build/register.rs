@@ -8,7 +8,7 @@ use super::func::Join;
 use super::kernel::{KernelPtr, Want};
 use crate::ir::{Op, ValueId};
 use crate::registers::{CONVENTIONS, Convention, Register};
-use crate::sema::hir::{KHop, KLeaf, KParamTy, KPath, KStep, KThen, Prototype, PrototypeKind};
+use crate::sema::hir::{KEntry, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Prototype, PrototypeKind};
 use crate::sema::types::IntTy;
 
 /// The struct of the registers.
@@ -32,8 +32,8 @@ impl Program<'_, '_> {
             let mut absent = Join::new();
             if i + 1 < places.len() {
                 let marker = self.hop(*marker);
-                let question = self.hop_exists(&marker, &KLeaf::Int(IntTy::U64), Want::Whole);
-                self.require_one(question, &mut absent);
+                let questions = self.hop_exists(&marker, &KLeaf::Int(IntTy::U64), Want::Whole);
+                self.require_all(questions, &mut absent);
             }
             let value = self.register(*register);
             self.f.jump(&mut done, vec![value]);
@@ -55,7 +55,8 @@ impl Program<'_, '_> {
         if let Register::Element(_, index) = register {
             steps.push(KStep::Index(index));
         }
-        KHop { root: REGISTERS.into(), steps, then: KThen::Leaf, span: self.f.span }
+        let (entry, root) = (KEntry::Typed, REGISTERS.into());
+        KHop { entry, root, steps, then: KThen::Leaf, span: self.f.span }
     }
 }
 

@@ -53,6 +53,8 @@ impl Script {
 
     fn field(&mut self, name: &str, ty: Ty, offset: u32, optional: bool, alternatives: Vec<KExpr>) {
         let (name, span) = (name.into(), self.span);
+        let alternative = |value| Alternative { value, guards: Vec::new(), span };
+        let alternatives = alternatives.into_iter().map(alternative).collect();
         let field = MirrorField { name, ty, offset, optional, alternatives, doc: None, span };
         self.hir.mirrors[self.task].fields.push(field);
     }
@@ -61,6 +63,7 @@ impl Script {
     fn path(&self, hops: &[&[&str]], leaf: KLeaf) -> KExpr {
         let last = hops.len() - 1;
         let hop = |(i, steps): (usize, &&[&str])| KHop {
+            entry: KEntry::Typed,
             root: "task_struct".into(),
             steps: steps.iter().map(|step| KStep::Member((*step).into())).collect(),
             then: if i == last { KThen::Leaf } else { KThen::Deref },
@@ -147,6 +150,7 @@ impl Script {
             class: class(),
             locals,
             body,
+            result: 0,
             span,
         });
     }
@@ -306,7 +310,7 @@ fn aggregations_loops_and_texts() {
     };
     let equal = s.expr(equal, Ty::Bool);
     let set = s.stmt(StmtKind::MapSet(s.entry(total, vec![]), read(&s, sum)));
-    let done = s.stmt(StmtKind::Return);
+    let done = s.stmt(StmtKind::Return(None));
     body.push(s.when(equal, vec![set, done]));
     let hash = s.map("seen", MapKind::Hash, vec![Ty::U64], MapValue::Plain(Ty::U64));
     let step = ExprKind::MapStep {
@@ -328,6 +332,7 @@ fn everything_else_keeps_what_the_verifiers_want() {
     let mut s = Script::new();
     let level = s.path(&[&["pid_links"]], KLeaf::Int(IntTy::U32));
     let hop = |root: &str, member: &str, then| KHop {
+        entry: KEntry::Typed,
         root: root.into(),
         steps: vec![KStep::Member(member.into())],
         then,

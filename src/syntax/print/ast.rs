@@ -73,7 +73,16 @@ fn field(field: &FieldDecl) -> Sexp {
     let mark = if field.optional { "?" } else { "" };
     let named = field.name.as_ref().map(|n| Sexp::atom(format!("{}{mark}", n.name)));
     let bits = field.bits.as_ref().map(|bits| Sexp::list("bits", [expr(bits)]));
-    let sources = field.sources.iter().enumerate().map(|(i, s)| alternative(i, expr(s)));
+    let sources = field.sources.iter().enumerate().map(|(i, s)| {
+        let value = expr(&s.value);
+        alternative(
+            i,
+            match &s.guard {
+                Some(guard) => Sexp::list("if", [expr(guard), value]),
+                None => value,
+            },
+        )
+    });
     Sexp::list("field", [ty(&field.ty)].into_iter().chain(named).chain(bits).chain(sources))
 }
 
