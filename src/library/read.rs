@@ -8,7 +8,7 @@ use super::{
 };
 use crate::diag::Diags;
 use crate::sema::decls::{self, Decls, TypeDecl, ValueDecl};
-use crate::sema::hir::{self, ConstValue, EnumeratorValue, Hir, KExpr};
+use crate::sema::hir::{self, ConstValue, EnumeratorValue, Hir};
 use crate::sema::imports::{self, Importer, LoadedFile};
 use crate::sema::layout;
 use crate::sema::types::{IntTy, Pointee, Ty};
@@ -131,11 +131,11 @@ impl Reader<'_> {
         })
     }
 
-    fn alternative(&self, value: &KExpr) -> Alternative {
+    fn alternative(&self, alternative: &hir::Alternative) -> Alternative {
         Alternative {
-            text: self.code(value.span),
-            note: self.note(value.span),
-            value: value.clone(),
+            text: self.code(alternative.span),
+            note: self.note(alternative.span),
+            value: alternative.value.clone(),
         }
     }
 

@@ -8,7 +8,9 @@ use super::func::Join;
 use super::kernel::{KernelPtr, Want};
 use crate::ir::{Op, ValueId};
 use crate::registers::{CONVENTIONS, Convention, Register};
-use crate::sema::hir::{KEntry, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Prototype, PrototypeKind};
+use crate::sema::hir::{
+    KEntry, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Prototype, PrototypeKind,
+};
 use crate::sema::types::IntTy;
 
 /// The struct of the registers.
@@ -55,8 +57,8 @@ impl Program<'_, '_> {
         if let Register::Element(_, index) = register {
             steps.push(KStep::Index(index));
         }
-        let (entry, root) = (KEntry::Typed, REGISTERS.into());
-        KHop { entry, root, steps, then: KThen::Leaf, span: self.f.span }
+        let (entry, then) = (KEntry::Typed, KThen::Leaf);
+        KHop { entry, root: REGISTERS.into(), steps, then, span: self.f.span }
     }
 }
 
