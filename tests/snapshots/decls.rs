@@ -107,7 +107,7 @@ fn print(decls: &Decls) -> String {
 
 fn field(hir: &Hir, f: &MirrorField) -> String {
     let optional = if f.optional { "?" } else { "" };
-    let alternatives: Vec<String> = f.alternatives.iter().map(text).collect();
+    let alternatives: Vec<String> = f.alternatives.iter().map(|a| text(&a.value)).collect();
     let doc = f.doc.as_deref().map(|d| format!("  // {d}")).unwrap_or_default();
     format!(
         "  {:4} {} {}{optional} = {}{doc}\n",
