@@ -21,6 +21,7 @@ mod events;
 pub mod examine;
 mod fail;
 mod field;
+mod functions;
 mod identity;
 mod lacks;
 mod matches;

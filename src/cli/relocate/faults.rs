@@ -11,7 +11,7 @@ use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
-use crate::relocate::choose::{Lost, TriedEvent};
+use crate::relocate::choose::Lost;
 use crate::relocate::{
     Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
     RelocateError, Tried, Unresolved,
@@ -62,7 +62,7 @@ pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) ->
     for Lost { name, at, tried, near, .. } in programs {
         let message = format!("{kernel} has no event that `{name}` can run at");
         let tried: Vec<String> =
-            tried.iter().map(|TriedEvent { event, why }| format!("`{event}`: {why}")).collect();
+            tried.iter().map(|tried| format!("`{}`: {}", tried.called(), tried.why)).collect();
         let near = listed(near.iter().map(|near| format!("`{near}`")), "or");
         let help = if near.is_empty() {
             "if a module has the event, name its file with `--module`; otherwise give the user tracepoint another one with `else`, or put `?` after the probe's spec to do without".into()

@@ -267,8 +267,9 @@ impl Report {
         ]);
         for program in &self.programs {
             programs.row(program.cells());
-            for TriedEvent { event, why } in &program.tried {
-                programs.text(format!("    not {}: {}", clean(event), clean(why)));
+            for tried in &program.tried {
+                let (event, why) = (tried.called(), &tried.why);
+                programs.text(format!("    not {}: {}", clean(&event), clean(why)));
             }
         }
         out.push_str(&programs.print());
