@@ -18,11 +18,10 @@ impl Atlas<'_> {
     /// The kernel that is called so: by its name, its release, or what one of these begins with where no other kernel's does.
     pub fn find(&self, called: &str) -> Result<&Entry, NotFound<'_>> {
         let release = |entry: &'_ Entry| entry.release.clone().unwrap_or_default();
-        let ways: [&dyn Fn(&Entry) -> bool; 3] = [
-            &|entry| entry.name == called,
-            &|entry| release(entry) == called,
-            &|entry| entry.name.starts_with(called) || release(entry).starts_with(called),
-        ];
+        let ways: [&dyn Fn(&Entry) -> bool; 3] =
+            [&|entry| entry.name == called, &|entry| release(entry) == called, &|entry| {
+                entry.name.starts_with(called) || release(entry).starts_with(called)
+            }];
         for way in ways.into_iter().filter(|_| !called.is_empty()) {
             let mut found = self.kernels().iter().filter(|entry| way(entry));
             match (found.next(), found.next()) {

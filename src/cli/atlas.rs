@@ -108,10 +108,7 @@ fn make(args: &BuildArgs) -> Result<(), Stop> {
     write_product(&args.output, &file)?;
     let (path, bytes) = (args.output.display().to_string(), plural(file.len(), "byte"));
     let each = file.len() / kernels.len();
-    note(&format!(
-        "{path}: {}, {bytes}, {each} for each\n",
-        plural(kernels.len(), "kernel")
-    ));
+    note(&format!("{path}: {}, {bytes}, {each} for each\n", plural(kernels.len(), "kernel")));
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `ubpfc btf K --for prog.o -o min.btf`: the few types of a kernel that objects ask about.
 
 use super::files::{note, print_text, read_object, same_file, shown, write_product, write_stdout};
-use super::messages::{Findings, FormatArg, Stop};
 use super::kernel::{Opened, open};
+use super::messages::{Findings, FormatArg, Stop};
 use super::relocate::{known, passed_over, stopped};
 use super::text::{bold, clean, plural};
 use super::{Exit, inspect};

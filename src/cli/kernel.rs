@@ -58,7 +58,8 @@ pub(in crate::cli) fn open(
     let atlas = self::atlas(atlas)?;
     match atlas.find(name) {
         Ok(_) if !modules.is_empty() => {
-            let message = format!("the atlas has no modules; with `--module`, give a file of {name}");
+            let message =
+                format!("the atlas has no modules; with `--module`, give a file of {name}");
             Err(anyhow::anyhow!(message).into())
         }
         Ok(entry) => {
@@ -91,7 +92,8 @@ fn unnamed(name: &str, not_found: NotFound<'_>) -> Stop {
         let shown: Vec<String> =
             names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
         let more = names.len().saturating_sub(MAX_LISTED);
-        let more = if more == 0 { String::new() } else { format!(" and {}", plural(more, "other")) };
+        let more =
+            if more == 0 { String::new() } else { format!(" and {}", plural(more, "other")) };
         format!("{}{more}", shown.join(", "))
     };
     let (code, message, help) = match not_found {
@@ -100,8 +102,9 @@ fn unnamed(name: &str, not_found: NotFound<'_>) -> Stop {
             (Code::E0705, message, format!("say which: {}", listed(&names)))
         }
         NotFound::None(near) => {
-            let message =
-                format!("{name} cannot be read: there is no such file, nor a kernel of that name in the atlas");
+            let message = format!(
+                "{name} cannot be read: there is no such file, nor a kernel of that name in the atlas"
+            );
             let list = "`ubpfc atlas show` lists the names that it has";
             let help = match &near[..] {
                 [] => list.to_owned(),

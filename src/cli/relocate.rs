@@ -12,8 +12,8 @@ use super::files::{
 use super::inspect;
 use super::kernel::{KernelArgs, Opened};
 use super::messages::{Findings, FormatArg, Stop};
-use crate::diag::Code;
 use crate::atlas::Atlas;
+use crate::diag::Code;
 use crate::kernel::Form;
 use crate::object::read::Object;
 use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
@@ -132,12 +132,7 @@ fn check(args: &Args) -> Result<(), Stop> {
 }
 
 /// An object asks a kernel of an atlas nothing but what the atlas was asked.
-pub(super) fn known(
-    atlas: &Atlas<'_>,
-    name: &str,
-    bytes: &[u8],
-    kernel: &str,
-) -> Result<(), Stop> {
+pub(super) fn known(atlas: &Atlas<'_>, name: &str, bytes: &[u8], kernel: &str) -> Result<(), Stop> {
     let object = inspect::parse_object(name, bytes)?;
     let unknown = atlas.unknown(&object).map_err(|error| stopped(name, kernel, &error))?;
     if unknown.is_empty() {

@@ -27,12 +27,12 @@ use super::hir::{
 use super::left_out::LeftOut;
 use super::maps::Maps;
 use super::types::{Pointee, Ty};
-pub(super) use packet::Verdict;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::Name;
 use indexmap::IndexMap;
 use la_arena::Arena;
+pub(super) use packet::Verdict;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// One walk over all bodies.

@@ -316,7 +316,9 @@ impl Program {
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         let first = match &self.attach {
             Attach::Event(event) => Some(event),
-            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => None,
+            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
+                None
+            }
         };
         first.into_iter().chain(&self.others)
     }

@@ -203,7 +203,12 @@ fn user(
         others: others.to_vec(),
         optional: false,
         name: format!("user_{}", name.name),
-        args: ProbeArgs { probe: format!("user:{}", name.name), user: true, packet: false, args: args.collect() },
+        args: ProbeArgs {
+            probe: format!("user:{}", name.name),
+            user: true,
+            packet: false,
+            args: args.collect(),
+        },
         class,
         guard: None,
         runner_only: None,
@@ -256,11 +261,7 @@ fn once_place(once: Once, spec: &ProbeSpec) -> Place {
     }
 }
 
-fn socket_filter(
-    kind: &Kind,
-    spec: &ProbeSpec,
-    rest: &[Ident],
-) -> Result<Place, Box<Diagnostic>> {
+fn socket_filter(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<Diagnostic>> {
     match rest {
         [filter] if filter.name == "filter" => {}
         _ => return Err(malformed(kind, spec.span, "expected `filter` after `socket:`")),

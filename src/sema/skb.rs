@@ -67,7 +67,8 @@ pub(super) const REFUSED: &[(&str, &str, &str)] = &[
 
 const OTHERS_POINTERS: &str = "only traffic control, cgroup and XDP programs may follow it";
 const OTHERS_SOCKETS: &str = "only `sk_skb` programs may read it";
-const LOADS: &str = "read the packet by `load_u8(offset)`, `load_u16(offset)` or `load_u32(offset)`";
+const LOADS: &str =
+    "read the packet by `load_u8(offset)`, `load_u16(offset)` or `load_u32(offset)`";
 
 /// Where ancillary loads begin (`include/uapi/linux/filter.h: SKF_AD_OFF`); from there to -1 nothing is in the packet.
 pub(super) const AD_OFF: i128 = -0x1000;
@@ -99,13 +100,21 @@ pub(super) const ANCILLARY: &[(i128, &str, Gives)] = &[
     (28, "HATYPE", Gives::Nothing("`struct __sk_buff` does not show the type of the device", "")),
     (32, "RXHASH", Gives::Field("hash", SkbRead::Plain)),
     (36, "CPU", Gives::Builtin(Builtin::Cpu)),
-    (40, "ALU_XOR_X", Gives::Nothing("it is an operation on the registers A and X", "write `a ^ b`")),
+    (
+        40,
+        "ALU_XOR_X",
+        Gives::Nothing("it is an operation on the registers A and X", "write `a ^ b`"),
+    ),
     (44, "VLAN_TAG", Gives::Field("vlan_tci", SkbRead::Plain)),
     (48, "VLAN_TAG_PRESENT", Gives::Field("vlan_present", SkbRead::Plain)),
-    (52, "PAY_OFFSET", Gives::Nothing(
-        "the kernel's dissector of packets, which finds the payload, cannot be called by socket filters",
-        "follow the headers by loads: the IP header has `(load_u8(-0x100000) & 15) * 4` bytes",
-    )),
+    (
+        52,
+        "PAY_OFFSET",
+        Gives::Nothing(
+            "the kernel's dissector of packets, which finds the payload, cannot be called by socket filters",
+            "follow the headers by loads: the IP header has `(load_u8(-0x100000) & 15) * 4` bytes",
+        ),
+    ),
     (56, "RANDOM", Gives::Builtin(Builtin::Rand)),
     (60, "VLAN_TPID", Gives::Field("vlan_proto", SkbRead::Host)),
 ];

@@ -1,9 +1,9 @@
 //! Socket filters: the packet's fields, loads from it, how many bytes are accepted, and what such programs may not do.
 
+use super::super::fold;
 use super::super::hir::{Expr, ExprKind, SkbRead, Stmt, StmtKind};
 use super::super::skb::{self, Gives};
 use super::super::types::{IntTy, Ty};
-use super::super::fold;
 use super::{Body, error, int};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -175,8 +175,12 @@ impl Body<'_, '_> {
             Some(at) if (skb::AD_OFF..0).contains(&at) => self.ancillary(at, offset.span, span),
             Some(at) if !(i128::from(skb::LL_OFF)..=i128::from(i32::MAX)).contains(&at) => self
                 .fail(
-                    Diagnostic::new(Code::E0436, offset.span, format!("no packet has an offset {at}"))
-                        .label("expected 0 to 2147483647, or an offset from -0x200000 on"),
+                    Diagnostic::new(
+                        Code::E0436,
+                        offset.span,
+                        format!("no packet has an offset {at}"),
+                    )
+                    .label("expected 0 to 2147483647, or an offset from -0x200000 on"),
                 ),
             _ => {
                 let kind = ExprKind::Packet { offset: Box::new(offset), width };
