@@ -12,12 +12,14 @@
 mod atlas;
 mod btf;
 mod build;
+mod check;
 mod files;
 mod inspect;
 mod kernel;
 mod messages;
 mod relocate;
 mod text;
+mod uapi;
 
 pub use inspect::inspected;
 
@@ -49,8 +51,12 @@ enum Command {
     Atlas(atlas::Args),
     /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
     Btf(btf::Args),
+    /// Say on which kernels scripts and objects run, and why not on others.
+    Check(check::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
+    /// Browse the library of mirrors and user tracepoints, and keep its promises.
+    Uapi(uapi::Args),
 }
 
 /// How the process ends.
@@ -82,7 +88,9 @@ pub fn main() -> ! {
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Atlas(args)) => atlas::run(&args),
         Some(Command::Btf(args)) => btf::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
+        Some(Command::Uapi(args)) => uapi::run(&args),
         None => build::run(&cli.build),
     };
     std::process::exit(exit as i32)

@@ -1,7 +1,7 @@
 //! `ubpfc relocate prog.o --kernel K -o out.o`: an object for one kernel, with nothing left to ask.
 
 mod advice;
-mod faults;
+pub(super) mod faults;
 mod report;
 
 use self::report::Report;
@@ -16,6 +16,7 @@ use crate::atlas::Atlas;
 use crate::diag::Code;
 use crate::kernel::Form;
 use crate::object::read::Object;
+use crate::object::ubpf::Ubpf;
 use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
 use anyhow::anyhow;
 use clap::ValueEnum;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// What to do about what the kernel has not
     #[arg(long, value_enum, default_value = "strict")]
     policy: PolicyArg,
+    /// Refuse programs that are not abi and were compiled against another kernel
+    #[arg(long)]
+    strict_kernel: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -94,9 +98,19 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             if let Err(stop) = report.print(args) {
                 stop.say(args.message_format);
             }
-            return Err(refused(&name, &bytes, &title, report.kernel.form, refusal));
+            let ubpf = Object::parse(&bytes).ok().and_then(|object| object.ubpf().ok().flatten());
+            return Err(refused(&name, ubpf.as_ref(), &title, report.kernel.form, refusal));
         }
     };
+    if let Some(foreign) = report.foreign.take() {
+        let findings = faults::foreign(&name, &title, &foreign, args.strict_kernel);
+        if args.strict_kernel {
+            report.refuse_foreign();
+            report.print(args)?;
+            return Err(Stop::new(Exit::Kernel, findings));
+        }
+        args.message_format.report(&findings.sources, &findings.diags);
+    }
     let lacking = faults::lacking(&name, &title, &report.lacks);
     args.message_format.report(&lacking.sources, &lacking.diags);
     let sizes = faults::sizes(&name, &title, &report.sizes);
@@ -166,9 +180,13 @@ impl Report {
 }
 
 /// What to say about an object that cannot be relocated, and the status that it ends with.
-fn refused(name: &str, bytes: &[u8], kernel: &str, form: Form, refusal: Refusal) -> Stop {
-    let object = Object::parse(bytes).ok();
-    let ubpf = || object.and_then(|object| object.ubpf().ok().flatten());
+pub(super) fn refused(
+    name: &str,
+    ubpf: Option<&Ubpf>,
+    kernel: &str,
+    form: Form,
+    refusal: Refusal,
+) -> Stop {
     match refusal {
         Refusal::Kernel(error) => error.into(),
         Refusal::Plan(error) => stopped(name, kernel, &error),
@@ -181,10 +199,9 @@ fn refused(name: &str, bytes: &[u8], kernel: &str, form: Form, refusal: Refusal)
             Stop::new(Exit::Kernel, faults::no_event(name, kernel, &error.programs))
         }
         Refusal::Apply { error, at } => match &error {
-            ApplyError::Missing(unresolved) => Stop::new(
-                Exit::Kernel,
-                faults::missing(name, kernel, form, unresolved, ubpf().as_ref()),
-            ),
+            ApplyError::Missing(unresolved) => {
+                Stop::new(Exit::Kernel, faults::missing(name, kernel, form, unresolved, ubpf))
+            }
             ApplyError::Code { .. } | ApplyError::TwoSections(_) | ApplyError::Object(_) => {
                 Stop::new(Exit::Input, faults::broken_code(name, &error, at.as_ref()))
             }

@@ -10,6 +10,7 @@ use super::choose::{self, ChooseError, Chosen};
 use super::lacks::{self, Lack};
 use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Sought, Unresolved, record};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
+use super::{Foreign, foreign};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::{Object, ReadError};
@@ -46,6 +47,8 @@ pub struct Told {
     pub lacks: Vec<Lack>,
     /// Numbers that the program finds by their offset, and whose size it does not ask for though it is another in the kernel.
     pub sizes: Vec<Access>,
+    /// Programs that depend on a kernel, and may not have been compiled against this one.
+    pub foreign: Option<Foreign>,
     /// The forms of an ubpfc object's programs.
     pub programs: Vec<Chosen>,
     /// Every question with its answer, in the order of the object.
@@ -115,7 +118,7 @@ pub fn needs(object: &Object<'_>) -> Result<Vec<(u32, String)>, RelocateError> {
 }
 
 /// What an object says of its programs, if there is something to choose.
-fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
+pub(super) fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
     let chooses = |ubpf: &Ubpf| {
         ubpf.target.is_none() && ubpf.programs.iter().any(|program| !program.forms.is_empty())
     };
@@ -123,7 +126,7 @@ fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
 }
 
 /// What a kernel is called in an object that was relocated for it: its file without the folder, since the same input gives the same object wherever it is.
-fn recorded(kernel: &Kernel) -> RelocatedFor {
+pub(super) fn recorded(kernel: &Kernel) -> RelocatedFor {
     let file = Path::new(&kernel.name).file_name().unwrap_or_default();
     RelocatedFor { name: file.to_string_lossy().into_owned(), release: kernel.release.clone() }
 }
@@ -142,9 +145,11 @@ impl Told {
         options: Options,
     ) -> Result<Vec<u8>, Refusal> {
         let object = Object::parse(bytes)?;
-        let before = object.ubpf()?.and_then(|ubpf| ubpf.target);
-        if let Some(before) = before.filter(|before| *before != recorded(kernel)) {
-            return Err(Refusal::Relocated(before));
+        if let Some(ubpf) = object.ubpf()? {
+            self.foreign = foreign(&object, &ubpf, kernel);
+            if let Some(before) = ubpf.target.filter(|before| *before != recorded(kernel)) {
+                return Err(Refusal::Relocated(before));
+            }
         }
         let loaded = load(kernel, &needs(&object)?)?;
         self.warnings.clone_from(&loaded.warnings);
@@ -211,7 +216,7 @@ fn helped(mut error: ApplyError, target: &Target<'_>) -> ApplyError {
 }
 
 /// An error of applying, with the line that it is about.
-fn unapplied(error: ApplyError, object: &Object<'_>) -> Refusal {
+pub(super) fn unapplied(error: ApplyError, object: &Object<'_>) -> Refusal {
     let at = match &error {
         ApplyError::Code { function, insn, .. } => record::line_at(object, function, *insn),
         ApplyError::Missing(_)

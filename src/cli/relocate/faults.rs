@@ -13,7 +13,8 @@ use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{
-    Access, ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+    Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
+    RelocateError, Tried, Unresolved,
 };
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
@@ -27,7 +28,7 @@ const MAX_SHOWN: usize = 20;
 const MAX_LISTED: usize = 8;
 
 /// Diagnostics for records without an answer that can run. Those without a source line are told of the object; `ubpf` is what one of our own says of itself.
-pub(super) fn missing(
+pub(in crate::cli) fn missing(
     object: &str,
     kernel: &str,
     form: Form,
@@ -54,7 +55,7 @@ pub(super) fn missing(
 }
 
 /// Diagnostics for programs that the kernel has no event for.
-pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Findings {
+pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Findings {
     let mut findings = Findings::default();
     let files =
         Excerpts::new(&mut findings, object, programs.iter().filter_map(|lost| lost.at.as_ref()));
@@ -76,21 +77,36 @@ pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Finding
 
 /// Warnings of helpers and kinds of maps that an object uses and the kernel has not.
 pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
+    let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+    all_lacking(object, kernel, lacks, (Code::W1006, help))
+}
+
+/// The same as errors: a program that uses it does not run there.
+pub(in crate::cli) fn lacks(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
+    let help = "leave out what needs this; newer kernels have it";
+    all_lacking(object, kernel, lacks, (Code::E0620, help))
+}
+
+fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, &str)) -> Findings {
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, lacks.iter().filter_map(|l| l.at.as_ref()));
     let mut seen = BTreeSet::new();
     for Lack { kind, name, user, at } in lacks {
         let place = at.as_ref().map(|at| (&at.file, at.line));
-        if !seen.insert((name, place)) || seen.len() > MAX_SHOWN {
+        if !seen.insert((*kind, name, place)) || seen.len() > MAX_SHOWN {
             continue;
         }
         let (what, label) = match kind {
             Lacking::Helper => ("helper", format!("`{user}` calls it here")),
             Lacking::MapType => ("maps of the kind", format!("the map `{user}` is one")),
+            Lacking::ProgramType => ("programs of the type", format!("`{user}` is one")),
+            Lacking::AttachType => ("programs attached by", format!("`{user}` is one")),
+            Lacking::Instructions => ("instructions for", format!("`{user}` has some")),
+            Lacking::Length => ("room for", format!("`{user}` has so many")),
+            Lacking::Stack => ("room for", format!("`{user}` takes so much")),
         };
         let message = format!("{kernel} has no {what} `{name}`");
-        let diagnostic = Diagnostic::new(Code::W1006, files.span(at.as_ref()), message);
-        let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+        let diagnostic = Diagnostic::new(code, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }
     findings
@@ -144,6 +160,44 @@ pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findin
     }
     let help = "the atlas knows what the library's mirrors and user tracepoints ask about; give a file of that kernel instead: its BTF, vmlinux or vmlinuz";
     findings.diags.push(diagnostic.help(help));
+    findings
+}
+
+/// Programs that may not have been compiled against this kernel: errors, or warnings where the object says against which one they were.
+pub(super) fn foreign(object: &str, kernel: &str, foreign: &Foreign, strict: bool) -> Findings {
+    let mut findings = Findings::default();
+    let Foreign { kinship, compiled_for, programs } = foreign;
+    if !strict && *kinship == Kinship::Untold {
+        return findings;
+    }
+    let places = programs.iter().filter_map(|p| p.culprit.as_ref()).map(|(at, _)| at);
+    let files = Excerpts::new(&mut findings, object, places);
+    let code = if strict { Code::E0340 } else { Code::W1008 };
+    let theirs = compiled_for.as_ref().map_or_else(String::new, |theirs| {
+        let release = theirs.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
+        format!("{}{release}", theirs.name)
+    });
+    for Dependent { name, culprit } in programs.iter().take(MAX_SHOWN) {
+        let message = match kinship {
+            Kinship::Other => {
+                format!("`{name}` was compiled against {theirs}, and {kernel} is another kernel")
+            }
+            Kinship::Unknown => format!(
+                "`{name}` was compiled against {theirs}, and nothing tells whether {kernel} is the same"
+            ),
+            Kinship::Untold => {
+                format!("`{name}` does not say which kernel it was compiled against")
+            }
+        };
+        let span = files.span(culprit.as_ref().map(|(at, _)| at));
+        let mut diagnostic = Diagnostic::new(code, span, message);
+        if let Some((_, why)) = culprit {
+            diagnostic = diagnostic.label(why.as_str());
+        }
+        findings.diags.push(diagnostic.note("the program is not abi: it reads memory where the other kernel keeps something, whatever this one keeps there").help(
+            "look whether it holds for this kernel too, and compile it with `--kernel`",
+        ));
+    }
     findings
 }
 
@@ -396,7 +450,7 @@ fn candidates(missing: &Missing) -> Vec<String> {
 }
 
 /// `a, b and c`
-pub(super) fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
+pub(in crate::cli) fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
     let mut names: Vec<String> = names.collect();
     if let hidden @ 1.. = names.len().saturating_sub(MAX_LISTED) {
         names.truncate(MAX_LISTED);
