@@ -51,12 +51,15 @@ fn atlas_of(objects: &[&[u8]], kernels: &[Given]) -> Vec<u8> {
     build(&objects.iter().collect::<Vec<_>>(), kernels).unwrap()
 }
 
-/// Everything that a relocation gives, as text: without ids, which are each file's own, and without names that are near, for which all of a kernel's names would be needed.
+/// Everything that a relocation gives, as text: without ids, which are each file's own, without names that are near, for which all of a kernel's names would be needed, and without those of typedefs, which decide nothing.
 fn shown(relocation: Relocation) -> (Option<Vec<u8>>, String) {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(members) => {
-                members.retain(|name, _| !matches!(&**name, "id" | "target_id" | "near"));
+                members.retain(|name, value| {
+                    let typed = name == "why" && value.as_str().unwrap().contains(" is of type `");
+                    !matches!(&**name, "id" | "target_id" | "near") && !typed
+                });
                 members.values_mut().for_each(strip);
             }
             Value::Array(items) => items.iter_mut().for_each(strip),
@@ -122,9 +125,14 @@ fn an_object_becomes_the_same_for_a_kernel_of_an_atlas_as_for_the_kernel() {
     println!("{} kernels, {each} bytes for each", kernels::all().len());
     assert!(each < 20 << 10, "{each} bytes for each kernel");
     let (mut done, mut all) = (0, 0);
-    for kernel in kernels::all() {
+    for (at, kernel) in kernels::all().iter().enumerate() {
         let [little, big] = &both;
-        for (name, object) in if kernel.name.starts_with("s390x") { big } else { little } {
+        let objects = if kernel.name.starts_with("s390x") { big } else { little };
+        for (number, (name, object)) in objects.iter().enumerate() {
+            // Without optimisation, some of them on each kernel, and the survey on all.
+            if cfg!(debug_assertions) && name != "survey" && !(at + number).is_multiple_of(5) {
+                continue;
+            }
             all += 1;
             done += usize::from(same(name, object, &atlas, kernel));
         }
@@ -212,7 +220,7 @@ fn a_broken_atlas_is_an_error_wherever_it_is_broken() {
 
 #[test]
 fn what_was_never_asked_is_unknown_and_what_is_on_the_way_to_an_answer_is_not() {
-    let object = std::fs::read(support::package("testdata/cli/clang.o")).unwrap();
+    let object = std::fs::read(support::package("testdata/cli/lacks.o")).unwrap();
     let file = atlas_of(&[&object], &[given(kernels::named(OLD))]);
     let atlas = Atlas::parse(&file).unwrap();
     let parsed = Object::parse(&object).unwrap();
@@ -299,15 +307,15 @@ fn a_kernel_of_the_atlas_is_named_on_the_command_line() {
         (&["relocate", "a.o", "-k", "x86_64-6.18.51"], 2, "did you mean `x86_64-6.18.15"),
         (&["relocate", "a.o", "-k", "6.18", "--atlas", "broken.atlas"], 2, "E0706"),
         (&["relocate", "a.o", "-k", "6.18", "-m", "ext4.ko"], 2, "the atlas has no modules"),
-        (&["relocate", "clang.o", "-k", "x86_64-6.18"], 3, "E0704"),
-        (&["btf", "x86_64-6.18", "--for", "clang.o", "-o", "x"], 3, "E0704"),
+        (&["relocate", "lacks.o", "-k", "x86_64-6.18"], 3, "E0704"),
+        (&["btf", "x86_64-6.18", "--for", "lacks.o", "-o", "x"], 3, "E0704"),
     ];
     for (args, expected, said) in refused {
         let output = folder.run(args);
         assert_eq!(status(&output), expected, "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(said), "{args:?}: {}", text(&output.stderr));
     }
-    folder.snapshot("atlas-unknown", &["relocate", "clang.o", "-k", "x86_64-6.18"]);
+    folder.snapshot("atlas-unknown", &["relocate", "lacks.o", "-k", "x86_64-6.18"]);
     folder.snapshot("atlas-several", &["relocate", "clang.o", "-k", "x86_64-6.1.0"]);
 }
 
