@@ -22,6 +22,7 @@ mod print;
 mod probe;
 mod programs;
 pub mod show;
+pub mod skb;
 pub mod suggest;
 mod syscall;
 pub mod syscalls;

@@ -69,7 +69,7 @@ fn expected(script: &Script, input: &Input) -> State {
 fn in_rbpf(script: &Script, code: &Code, input: &Input) -> Option<State> {
     let mut state = State::new(&script.hir);
     match vm::run(&script.hir, code, 0, input, &mut state) {
-        Ok(()) => Some(state),
+        Ok(_) => Some(state),
         Err(error) if error.contains("leaves no room") || error.contains("too long for rbpf") => {
             None
         }

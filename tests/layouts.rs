@@ -271,7 +271,7 @@ fn run_over_new(text: &str) -> Result<State, String> {
     let script = Script::new(text).unwrap_or_else(|told| panic!("{told}"));
     let code = script.code(Cpu::V3).unwrap_or_else(|told| panic!("{told}"));
     let mut state = State::new(&script.hir);
-    vm::run(&script.hir, &code, 0, &input(&world(NEW)), &mut state).map(|()| state)
+    vm::run(&script.hir, &code, 0, &input(&world(NEW)), &mut state).map(|_| state)
 }
 
 const SWITCH: &str = "

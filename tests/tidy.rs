@@ -23,12 +23,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernel", &["target", "bytes", "btf"]),
     ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
     ("check", &["object", "kernel", "relocate"]),
-    ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
+    ("library", &["source", "diag", "syntax", "uapi", "sema"]),
+    (
+        "driver",
+        &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object", "library"],
+    ),
     (
         "cli",
         &[
-            "source", "diag", "target", "sema", "driver", "btf", "isa", "object", "kernel",
-            "relocate", "check",
+            "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
+            "kernel", "relocate", "check",
         ],
     ),
 ];

@@ -99,6 +99,7 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0340 "program compiled against another kernel"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
@@ -122,6 +123,11 @@ codes! {
     E0431 "format that does not go with its arguments"
     E0432 "record that says nothing"
     E0433 "map whose type follows from itself"
+    E0434 "field of a packet that a socket filter may not read"
+    E0435 "helper that a socket filter may not call"
+    E0436 "load that no socket filter can make"
+    E0437 "packet outside of a socket filter"
+    E0438 "socket filter that does not always say what it accepts"
     // E05 limits of BPF
     E0501 "stack too small"
     E0502 "program too long"

@@ -44,7 +44,9 @@ helpers! {
     GetCurrentPidTgid = 14, "bpf_get_current_pid_tgid", 0, "4.2";
     GetCurrentUidGid = 15, "bpf_get_current_uid_gid", 0, "4.2";
     GetCurrentComm = 16, "bpf_get_current_comm", 2, "4.2";
+    SkbLoadBytes = 26, "bpf_skb_load_bytes", 4, "4.5";
     GetCurrentTask = 35, "bpf_get_current_task", 0, "4.8";
+    SkbLoadBytesRelative = 68, "bpf_skb_load_bytes_relative", 5, "4.18";
     GetCurrentCgroupId = 80, "bpf_get_current_cgroup_id", 0, "4.18";
     ProbeReadUser = 112, "bpf_probe_read_user", 3, "5.5";
     ProbeReadKernel = 113, "bpf_probe_read_kernel", 3, "5.5";

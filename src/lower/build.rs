@@ -15,6 +15,7 @@ mod memory;
 mod mirror;
 mod origin;
 mod output;
+mod packet;
 mod stmt;
 mod value;
 mod walk;
@@ -280,6 +281,7 @@ impl<'u, 'h> Program<'u, 'h> {
     }
 
     fn build(mut self) -> Func {
+        self.f.result = self.source.result;
         self.stmts(&self.source.body);
         self.f.span = self.source.span;
         self.f.finish()

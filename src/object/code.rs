@@ -33,7 +33,8 @@ pub fn section_name(attach: &Attach) -> Cow<'static, str> {
     match attach {
         Attach::Event(event) => event_section(event, true).into(),
         Attach::Once(_) => "raw_tp".into(),
-        Attach::Interval(_) => "perf_event".into(),
+        Attach::Interval(_) | Attach::Profile(_) => "perf_event".into(),
+        Attach::SocketFilter => "socket".into(),
     }
 }
 

@@ -173,8 +173,12 @@ pub enum Attach {
     Begin,
     /// Once, after all are detached.
     End,
-    /// Every so many nanoseconds.
+    /// Every so many nanoseconds, on one processor.
     Interval(u64),
+    /// Every so many nanoseconds, on every processor.
+    Profile(u64),
+    /// For the packets of a socket.
+    SocketFilter,
 }
 
 impl Attach {

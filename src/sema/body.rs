@@ -15,6 +15,7 @@ mod mapuse;
 mod names;
 mod ops;
 mod output;
+mod packet;
 mod record;
 mod stmt;
 
@@ -31,6 +32,7 @@ use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::Name;
 use indexmap::IndexMap;
 use la_arena::Arena;
+pub(super) use packet::Verdict;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// One walk over all bodies.
@@ -65,6 +67,8 @@ pub(super) struct ProbeArgs {
     pub probe: String,
     /// Whether it is a user tracepoint, in which raw kernel memory is not read.
     pub user: bool,
+    /// Whether it is a socket filter, which sees a packet and may call few helpers.
+    pub packet: bool,
     /// The arguments by name.
     pub args: Vec<ProbeArg>,
 }
@@ -101,6 +105,8 @@ pub(super) struct Body<'p, 'a> {
     pub loops: u32,
     /// Whether no path leads to the current statement.
     pub unreachable: bool,
+    /// How the body ends where it says nothing, and where it says what it returns.
+    pub verdict: Verdict,
 }
 
 /// The variables of a body.
@@ -181,6 +187,7 @@ impl<'p, 'a> Body<'p, 'a> {
             vars: Vars::default(),
             loops: 0,
             unreachable: false,
+            verdict: Verdict::default(),
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Call {
     Fetch(IntTy),
     /// `has(ptr.field)`
     Has,
+    /// `load_u16(offset)` and its like
+    Packet(IntTy),
 }
 
 /// The aggregations.
@@ -113,7 +115,7 @@ pub static VALUES: [Info; 11] = [
 ];
 
 /// The functions and actions.
-pub static CALLS: [Info; 25] = calls! {
+pub static CALLS: [Info; 29] = calls! {
     count "()", Call::Agg(AggKind::Count), 0..=0, "Counts how often it is reached.";
     sum "(n)", Call::Agg(AggKind::Sum), 1..=1, "Sums `n`.";
     min "(n)", Call::Agg(AggKind::Min), 1..=1, "Keeps the least `n`.";
@@ -138,6 +140,10 @@ pub static CALLS: [Info; 25] = calls! {
     fetch_u32 "(addr)", Call::Fetch(IntTy::U32), 1..=1, "32 bits of raw kernel memory.";
     fetch_u64 "(addr)", Call::Fetch(IntTy::U64), 1..=1, "64 bits of raw kernel memory.";
     fetch_ptr "(addr)", Call::Fetch(IntTy::U64), 1..=1, "An address in raw kernel memory.";
+    load "(offset)", Call::Packet(IntTy::U32), 1..=1, "As `load_u32`: 32 bits of the packet, or one of classic BPF's ancillary loads.";
+    load_u8 "(offset)", Call::Packet(IntTy::U8), 1..=1, "A byte of the packet.";
+    load_u16 "(offset)", Call::Packet(IntTy::U16), 1..=1, "16 bits of the packet, from network byte order.";
+    load_u32 "(offset)", Call::Packet(IntTy::U32), 1..=1, "32 bits of the packet, from network byte order.";
     has "(ptr.field)", Call::Has, 1..=1, "Whether the target has a field of a mirror.";
 };
 

@@ -19,6 +19,7 @@ mod kernel;
 pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam};
 pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
 
+use super::skb;
 use super::types::{IntTy, Ty};
 use crate::source::Span;
 use la_arena::{Arena, Idx};
@@ -289,6 +290,8 @@ pub struct Program {
     pub locals: Arena<Local>,
     /// The body; a predicate is an `If` around it.
     pub body: Vec<Stmt>,
+    /// What it gives where it ends without a word: of a socket filter how many bytes of the packet are accepted, otherwise 0.
+    pub result: u32,
     /// The probe spec.
     pub span: Span,
 }
@@ -300,8 +303,12 @@ pub enum Attach {
     Event(Event),
     /// A raw tracepoint program without an event, run once by the runner: `begin` and `end`, section `raw_tp`.
     Once(Once),
-    /// A `perf_event` program that the runner opens: `interval`, in nanoseconds.
+    /// A `perf_event` program that the runner opens on one processor: `interval`, in nanoseconds.
     Interval(u64),
+    /// A `perf_event` program that the runner opens on every processor: `profile`, in nanoseconds.
+    Profile(u64),
+    /// A socket filter, which an application attaches: section `socket`.
+    SocketFilter,
 }
 
 impl Program {
@@ -309,7 +316,9 @@ impl Program {
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         let first = match &self.attach {
             Attach::Event(event) => Some(event),
-            Attach::Once(_) | Attach::Interval(_) => None,
+            Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
+                None
+            }
         };
         first.into_iter().chain(&self.others)
     }
@@ -426,8 +435,8 @@ pub enum StmtKind {
     Break,
     /// Goes on with the next round of the innermost loop.
     Continue,
-    /// Ends the program.
-    Return,
+    /// Ends the program; a socket filter with how many bytes of the packet are accepted, a `u32`.
+    Return(Option<Expr>),
     /// Writes a record to the ring buffer, or drops it when that is full.
     Output(OutputId, Vec<Expr>),
 }
@@ -562,6 +571,27 @@ pub enum ExprKind {
     },
     /// A tuple, or a struct in the order of its members.
     Aggregate(Vec<Expr>),
+    /// A field of the packet's `struct __sk_buff`.
+    Skb(&'static skb::Field, SkbRead),
+    /// An integer in the packet, in network byte order there. A packet that has it not ends the program with its [`result`](Program::result).
+    Packet {
+        /// Where, in bytes: from the start of what the socket sees, from [`skb::NET_OFF`] on from the network header, from [`skb::LL_OFF`] on from the
+        /// link layer's.
+        offset: Box<Expr>,
+        /// How wide it is: `u8`, `u16` or `u32`.
+        width: IntTy,
+    },
+}
+
+/// How a field of `struct __sk_buff` is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkbRead {
+    /// As the kernel shows it.
+    Plain,
+    /// 16 bits in network byte order, as a number.
+    Host,
+    /// As the kernel shows it; 0 ends the program as a load from outside the packet does.
+    OrEnd,
 }
 
 /// An argument of a probe.

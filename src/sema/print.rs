@@ -4,7 +4,7 @@
 
 use super::hir::{
     Agg, Attach, Builtin, ClassLevel, ConstValue, Event, EventKind, Expr, ExprKind, Hir, MapRef,
-    MapValue, Once, OutputKind, Program, Stmt, StmtKind,
+    MapValue, Once, OutputKind, Program, SkbRead, Stmt, StmtKind,
 };
 use super::show;
 use super::types::{IntTy, Ty};
@@ -77,6 +77,8 @@ impl Printer<'_> {
             Attach::Once(Once::Begin) => "begin".to_owned(),
             Attach::Once(Once::End) => "end".to_owned(),
             Attach::Interval(nanoseconds) => format!("interval {nanoseconds} ns"),
+            Attach::Profile(nanoseconds) => format!("profile {nanoseconds} ns"),
+            Attach::SocketFilter => format!("socket filter, by itself {:#x}", program.result),
         };
         let class = match program.class.level {
             ClassLevel::Abi => "abi",
@@ -151,7 +153,8 @@ impl Printer<'_> {
             }
             StmtKind::Break => "break".to_owned(),
             StmtKind::Continue => "continue".to_owned(),
-            StmtKind::Return => "return".to_owned(),
+            StmtKind::Return(None) => "return".to_owned(),
+            StmtKind::Return(Some(value)) => format!("return {}", e(value)),
             StmtKind::Output(id, args) => {
                 format!("output #{} ({})", id.into_raw(), self.list(program, args))
             }
@@ -215,6 +218,15 @@ impl Printer<'_> {
             ExprKind::Cond(c, a, b) => format!("({} ? {} : {})", e(c), e(a), e(b)),
             ExprKind::Convert(inner) => format!("{}({})", show::ty(self.hir, &expr.ty), e(inner)),
             ExprKind::MapGet(entry) => self.entry(program, entry),
+            ExprKind::Skb(field, read) => {
+                let how = match read {
+                    SkbRead::Plain => "",
+                    SkbRead::Host => " in host order",
+                    SkbRead::OrEnd => " or end",
+                };
+                format!("skb.{}{how}", field.name)
+            }
+            ExprKind::Packet { offset, width } => format!("packet u{}({})", width.bits, e(offset)),
             ExprKind::HasKey(entry) => format!("has_key {}", self.entry(program, entry)),
             ExprKind::Len(map) => format!("len @{}", self.hir.maps[*map].name),
             ExprKind::MapStep { entry, delta, postfix } => {

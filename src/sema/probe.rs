@@ -23,7 +23,9 @@ enum What {
     User,
     Syscall,
     Once(Once),
-    Interval,
+    /// `interval` or `profile`, which is made of so many nanoseconds.
+    Timer(fn(u64) -> Attach),
+    SocketFilter,
     /// Not built, under this name in the table of such things.
     Unbuilt,
 }
@@ -33,7 +35,9 @@ const KINDS: &[Kind] = &[
     Kind { names: &[syscall::KIND], usage: "syscall:NAME:enter", what: What::Syscall },
     Kind { names: &["begin", "BEGIN"], usage: "begin", what: What::Once(Once::Begin) },
     Kind { names: &["end", "END"], usage: "end", what: What::Once(Once::End) },
-    Kind { names: &["interval", "i"], usage: "interval:s:1", what: What::Interval },
+    Kind { names: &["interval", "i"], usage: "interval:s:1", what: What::Timer(Attach::Interval) },
+    Kind { names: &["profile", "p"], usage: "profile:hz:99", what: What::Timer(Attach::Profile) },
+    Kind { names: &["socket"], usage: "socket:filter", what: What::SocketFilter },
     Kind { names: &["tracepoint", "t"], usage: "tracepoint:CATEGORY:NAME", what: What::Unbuilt },
     Kind { names: &["rawtracepoint", "rt"], usage: "rawtracepoint:NAME", what: What::Unbuilt },
     Kind { names: &["fentry", "kfunc", "f"], usage: "fentry:FUNCTION", what: What::Unbuilt },
@@ -43,7 +47,6 @@ const KINDS: &[Kind] = &[
     Kind { names: &["uprobe", "u"], usage: "uprobe:PATH:FUNCTION", what: What::Unbuilt },
     Kind { names: &["uretprobe", "ur"], usage: "uretprobe:PATH:FUNCTION", what: What::Unbuilt },
     Kind { names: &["usdt", "U"], usage: "usdt:PATH:PROVIDER:NAME", what: What::Unbuilt },
-    Kind { names: &["profile", "p"], usage: "profile:hz:99", what: What::Unbuilt },
     Kind { names: &["software", "s"], usage: "software:EVENT:COUNT", what: What::Unbuilt },
     Kind { names: &["hardware", "h"], usage: "hardware:EVENT:COUNT", what: What::Unbuilt },
     Kind {
@@ -52,10 +55,9 @@ const KINDS: &[Kind] = &[
         what: What::Unbuilt,
     },
     Kind { names: &["iter", "it"], usage: "iter:NAME", what: What::Unbuilt },
-    Kind { names: &["socket"], usage: "socket:filter", what: What::Unbuilt },
 ];
 
-/// Units of `interval`, in nanoseconds; `hz` counts the other way around.
+/// Units of timers, in nanoseconds; `hz` counts the other way around.
 const UNITS: [(&str, u64); 4] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
 /// Where a program is attached, and what it sees there.
@@ -93,7 +95,8 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
             [] => Ok(once_place(*once, spec)),
             [extra, ..] => Err(malformed(kind, extra.span, "nothing follows here")),
         },
-        What::Interval => interval(kind, spec, rest),
+        What::Timer(attach) => timer(kind, *attach, spec, rest),
+        What::SocketFilter => socket_filter(kind, spec, rest),
         What::Unbuilt => {
             let name = kind.names.first().copied().unwrap_or_default();
             let diagnostic = unbuilt::unbuilt(&format!("a `{name}` probe"), spec.span);
@@ -200,7 +203,12 @@ fn user(
         others: others.to_vec(),
         optional: false,
         name: format!("user_{}", name.name),
-        args: ProbeArgs { probe: format!("user:{}", name.name), user: true, args: args.collect() },
+        args: ProbeArgs {
+            probe: format!("user:{}", name.name),
+            user: true,
+            packet: false,
+            args: args.collect(),
+        },
         class,
         guard: None,
         runner_only: None,
@@ -246,14 +254,42 @@ fn once_place(once: Once, spec: &ProbeSpec) -> Place {
         others: Vec::new(),
         optional: false,
         name: name.to_owned(),
-        args: ProbeArgs { probe, user: false, args: Vec::new() },
+        args: ProbeArgs { probe, user: false, packet: false, args: Vec::new() },
         class: abi(),
         guard: None,
         runner_only: Some(name),
     }
 }
 
-fn interval(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<Diagnostic>> {
+fn socket_filter(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<Diagnostic>> {
+    match rest {
+        [filter] if filter.name == "filter" => {}
+        _ => return Err(malformed(kind, spec.span, "expected `filter` after `socket:`")),
+    }
+    Ok(Place {
+        attach: Attach::SocketFilter,
+        others: Vec::new(),
+        optional: false,
+        name: "socket_filter".to_owned(),
+        args: ProbeArgs {
+            probe: "socket:filter".to_owned(),
+            user: false,
+            packet: true,
+            args: Vec::new(),
+        },
+        class: abi(),
+        guard: None,
+        runner_only: None,
+    })
+}
+
+fn timer(
+    kind: &Kind,
+    attach: fn(u64) -> Attach,
+    spec: &ProbeSpec,
+    rest: &[Ident],
+) -> Result<Place, Box<Diagnostic>> {
+    let name = kind.names.first().copied().unwrap_or_default();
     let (unit, number, at) = match rest {
         [unit, number] => (unit.name.as_str(), number.name.as_str(), number.span),
         // `interval:100ms`
@@ -282,17 +318,18 @@ fn interval(kind: &Kind, spec: &ProbeSpec, rest: &[Ident]) -> Result<Place, Box<
     };
     let written: Vec<&str> = rest.iter().map(|p| p.name.as_str()).collect();
     Ok(Place {
-        attach: Attach::Interval(nanoseconds),
+        attach: attach(nanoseconds),
         others: Vec::new(),
         optional: false,
-        name: format!("interval_{}", written.join("_")),
+        name: format!("{name}_{}", written.join("_")),
         args: ProbeArgs {
-            probe: format!("interval:{}", written.join(":")),
+            probe: format!("{name}:{}", written.join(":")),
             user: false,
+            packet: false,
             args: Vec::new(),
         },
         class: abi(),
         guard: None,
-        runner_only: Some("interval"),
+        runner_only: Some(name),
     })
 }

@@ -176,6 +176,7 @@ fn program(pass: &mut Pass<'_>, probe: &Probe, span: Span, place: &Place) -> Pro
     if let Some(guard) = &place.guard {
         stmts = guard.around(body.hir(), stmts, span);
     }
+    let result = body.result();
     Program {
         name: place.name.as_str().into(),
         attach: place.attach.clone(),
@@ -184,6 +185,7 @@ fn program(pass: &mut Pass<'_>, probe: &Probe, span: Span, place: &Place) -> Pro
         class: body.class,
         locals: body.locals,
         body: stmts,
+        result,
         span,
     }
 }
@@ -193,9 +195,9 @@ fn tell_runner(uses: &IndexMap<&'static str, Span, FxBuildHasher>, diags: &mut D
     let Some((_, first)) = uses.first() else { return };
     let names: Vec<&str> = uses.keys().copied().collect();
     let list = names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    let idle = names.iter().any(|n| matches!(*n, "begin" | "end" | "interval"));
+    let idle = names.iter().any(|n| matches!(*n, "begin" | "end" | "interval" | "profile"));
     let note = if idle {
-        "a stock loader loads such programs, but runs no `begin`, `end` and `interval`, and prints nothing"
+        "a stock loader loads such programs, but runs no `begin`, `end`, `interval` and `profile`, and prints nothing"
     } else {
         "a stock loader attaches the programs; what they write waits in the ring buffer, laid out as docs/object-format.md says"
     };

@@ -108,6 +108,7 @@ pub(super) fn resolve(
         args: ProbeArgs {
             probe: format!("syscall:{}:{}", name.name, when.name),
             user: false,
+            packet: false,
             args,
         },
         class: Class { level: ClassLevel::Abi, culprit: None },

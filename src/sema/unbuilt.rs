@@ -40,7 +40,6 @@ const CONSTRUCTS: &[(&str, &str)] = &[
     ("`for` over a map", "leave it to who reads the map, as `print(@map)` does"),
     ("reading memory through `*`", "read kernel structs through mirrors, and user text by `str`"),
     ("an argument of the command line", "declare a parameter: `param name: u64 = 0;`"),
-    ("a `profile` probe", "`interval:hz:99` runs so often, on one processor"),
     // User tracepoints
     (
         "a user tracepoint on a function",

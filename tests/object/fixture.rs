@@ -152,7 +152,7 @@ fn program(name: &str, attach: Attach, level: ClassLevel, span: Span) -> Program
     let class = Class { level, culprit };
     let (locals, body) = (Arena::new(), Vec::new());
     let (name, others, optional) = (name.into(), Vec::new(), false);
-    Program { name, attach, others, optional, class, locals, body, span }
+    Program { name, attach, others, optional, class, locals, body, result: 0, span }
 }
 
 /// A statement that reads the second field of a mirror of three.

@@ -5,6 +5,7 @@
 use super::image::{KTy, KernelImage};
 use super::state::{self, Env, State, entry_size, is_array, key_types, members, size_align};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use ubpfc::sema::hir::*;
 use ubpfc::sema::types::{IntTy, Ty};
 
@@ -55,13 +56,23 @@ enum Flow {
     Return,
 }
 
-/// Runs one program.
-pub fn run(hir: &Hir, program: usize, input: &Input, state: &mut State) {
+/// A load from outside the packet, which ends the program.
+struct Ended;
+
+/// Runs one program; gives what it returns.
+pub fn run(hir: &Hir, program: usize, input: &Input, state: &mut State) -> u64 {
     let program = &hir.programs[program];
     let locals = program.locals.iter().map(|(_, l)| zero(hir, &l.ty)).collect();
-    let mut machine = Machine { hir, input, state, locals, ids: program };
-    machine.block(&program.body);
+    let result = program.result.into();
+    let mut machine = Machine { hir, input, state, locals, ids: program, result };
+    let ran = catch_unwind(AssertUnwindSafe(|| machine.block(&program.body)));
+    let result = match ran {
+        Ok(_) => machine.result,
+        Err(ended) if ended.is::<Ended>() => result,
+        Err(panic) => resume_unwind(panic),
+    };
     state.settle(hir);
+    result
 }
 
 struct Machine<'a> {
@@ -70,6 +81,7 @@ struct Machine<'a> {
     input: &'a Input<'a>,
     state: &'a mut State,
     locals: Vec<Value>,
+    result: u64,
 }
 
 fn zero(hir: &Hir, ty: &Ty) -> Value {
@@ -223,7 +235,12 @@ impl Machine<'_> {
             }
             StmtKind::Break => return Flow::Break,
             StmtKind::Continue => return Flow::Continue,
-            StmtKind::Return => return Flow::Return,
+            StmtKind::Return(value) => {
+                if let Some(value) = value {
+                    self.result = self.expr(value).int();
+                }
+                return Flow::Return;
+            }
             StmtKind::Output(output, args) => self.output(*output, args),
         }
         Flow::Next
@@ -503,12 +520,43 @@ impl Machine<'_> {
                 }
                 cut(u64::from_le_bytes(word), *width)
             }
+            ExprKind::Skb(field, read) => self.skb(field.offset, *read),
+            ExprKind::Packet { offset, width } => {
+                let offset = self.expr(offset);
+                self.packet(offset.int().cast_signed(), width.size() as usize)
+            }
             ExprKind::Aggregate(parts) => {
                 let types = self.types(&expr.ty);
                 return Value::Mem(self.laid_out(parts, &types));
             }
         };
         Value::Int(int)
+    }
+
+    /// A field of `struct __sk_buff`, which the context holds.
+    fn skb(&self, offset: i16, read: SkbRead) -> u64 {
+        let bytes: Vec<u8> = self.input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
+        let at = usize::try_from(offset).unwrap();
+        let value = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        match read {
+            SkbRead::Host => u16::try_from(value).unwrap().swap_bytes().into(),
+            SkbRead::OrEnd if value == 0 => resume_unwind(Box::new(Ended)),
+            SkbRead::Plain | SkbRead::OrEnd => value.into(),
+        }
+    }
+
+    /// Bytes of the packet as a number, the first one on top.
+    fn packet(&self, offset: i64, size: usize) -> u64 {
+        let (packet, network) = &self.input.env.packet;
+        let at = match offset {
+            0.. => usize::try_from(offset).ok(),
+            -0x10_0000..0 => usize::try_from(offset + 0x10_0000).ok().map(|at| at + network),
+            -0x20_0000..-0x10_0000 => usize::try_from(offset + 0x20_0000).ok(),
+            _ => None,
+        };
+        let bytes = at.and_then(|at| packet.get(at..at.checked_add(size)?));
+        let Some(bytes) = bytes else { resume_unwind(Box::new(Ended)) };
+        bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     fn string(&self, text: &[u8], ty: &Ty) -> Value {

@@ -23,6 +23,8 @@ pub struct Env {
     pub rand: u32,
     /// The current thread's `task_struct`.
     pub task: u64,
+    /// The packet, and where its network header is.
+    pub packet: (Vec<u8>, usize),
 }
 
 impl Default for Env {
@@ -38,6 +40,7 @@ impl Default for Env {
             cgroup: 0x1_0000_0001,
             rand: 0xdead_beef,
             task: 0,
+            packet: (Vec::new(), 0),
         }
     }
 }

@@ -56,14 +56,14 @@ fn with<T>(f: impl FnOnce(&mut Machine) -> T) -> T {
     MACHINE.with_borrow_mut(|m| f(m.as_mut().expect("a program is running")))
 }
 
-/// Runs one program.
+/// Runs one program; gives what it returns.
 pub fn run(
     hir: &Hir,
     code: &Code,
     index: usize,
     input: &Input,
     state: &mut State,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let typed = matches!(hir.programs[index].attach, Attach::Event(_));
     run_form(hir, code, &code.programs[index], typed, input, state)
 }
@@ -76,7 +76,7 @@ pub fn run_form(
     typed: bool,
     input: &Input,
     state: &mut State,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let link = |rodata: u64| {
         let relocated = |function: &Function| relocate(hir, code, function, input, rodata);
         Ok(Linked {
@@ -95,7 +95,7 @@ pub fn run_object(
     name: &str,
     input: &Input,
     state: &mut State,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let ubpf = object.ubpf().unwrap().unwrap();
     let program = ubpf.programs.iter().find(|p| p.name == name);
     let program = program.ok_or_else(|| format!("there is no program {name}"))?;
@@ -128,9 +128,9 @@ fn run_linked(
     typed: bool,
     input: &Input,
     state: &mut State,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
-    context.resize(12 * 8, 0);
+    context.resize(context.len().max(12 * 8), 0);
     let Linked { insns, callbacks, frame } = link(range(rodata).start)?;
     fits(frame)?;
     let machine = Machine {
@@ -154,8 +154,8 @@ fn run_linked(
     let result = execute(&insns, 1, &context);
     let machine = MACHINE.take().expect("it ran").empty(state);
     state.settle(hir);
-    result?;
-    machine.error.map_or(Ok(()), Err)
+    let result = result?;
+    machine.error.map_or(Ok(result), Err)
 }
 
 fn fits(frame: u32) -> Result<(), String> {
@@ -224,7 +224,7 @@ macro_rules! helpers {
 /// Every helper by number: those of the kernel, then our own.
 const HELPERS: &[Entry] = &{
     const KERNEL: &[Entry] =
-        helpers!(1 2 3 5 7 8 14 15 16 35 80 112 113 114 115 125 130 131 132 133);
+        helpers!(1 2 3 5 7 8 14 15 16 26 35 68 80 112 113 114 115 125 130 131 132 133);
     let mut all = [(0, for_each as rbpf::Helper); KERNEL.len() + 3];
     let mut i = 0;
     while i < KERNEL.len() {
@@ -237,8 +237,8 @@ const HELPERS: &[Entry] = &{
     all
 };
 
-fn helper<const NUMBER: u32>(a: u64, b: u64, c: u64, d: u64, _: u64) -> u64 {
-    with(|m| m.call(NUMBER, [a, b, c, d])).cast_unsigned()
+fn helper<const NUMBER: u32>(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+    with(|m| m.call(NUMBER, [a, b, c, d, e])).cast_unsigned()
 }
 
 fn emulated(dst: u64, src: u64, index: u64, _: u64, _: u64) -> u64 {
@@ -287,7 +287,7 @@ const EEXIST: i64 = -17;
 const EINVAL: i64 = -22;
 
 impl Machine {
-    fn call(&mut self, number: u32, [a, b, c, d]: [u64; 4]) -> i64 {
+    fn call(&mut self, number: u32, [a, b, c, d, e]: [u64; 5]) -> i64 {
         let size = |n: u64| usize::try_from(n).expect("a size");
         match number {
             1 => self.lookup(a, b).cast_signed(),
@@ -303,7 +303,12 @@ impl Machine {
                 self.write(a, &comm[..size(b).min(16)]);
                 0
             }
+            26 => self.load_bytes(0, b, c, size(d)),
             35 => self.env.task.cast_signed(),
+            68 => {
+                let header = if e == 1 { self.env.packet.1 } else { 0 };
+                self.load_bytes(header, b, c, size(d))
+            }
             80 => self.env.cgroup.cast_signed(),
             112 | 113 => self.probe_read(a, size(b), c),
             114 | 115 => self.probe_read_str(a, size(b), c),
@@ -377,6 +382,15 @@ impl Machine {
             return EINVAL;
         }
         self.maps[map].remove(&key).map_or(ENOENT, |_| 0)
+    }
+
+    /// Bytes of the packet, or zeros where it has them not.
+    fn load_bytes(&mut self, header: usize, offset: u64, to: u64, size: usize) -> i64 {
+        let at = usize::try_from(offset & 0xffff_ffff).expect("32 bits") + header;
+        let bytes = self.env.packet.0.get(at..at + size).map(<[u8]>::to_vec);
+        let there = bytes.is_some();
+        self.write(to, &bytes.unwrap_or_else(|| vec![0; size]));
+        if there { 0 } else { EFAULT }
     }
 
     fn probe_read(&mut self, to: u64, size: usize, from: u64) -> i64 {

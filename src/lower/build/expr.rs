@@ -65,6 +65,8 @@ impl<'h> Program<'_, 'h> {
             ExprKind::Local(local) => self.local(*local),
             ExprKind::Arg(arg) => self.arg(arg, &expr.ty),
             ExprKind::Builtin(builtin) => self.builtin(*builtin),
+            ExprKind::Skb(field, read) => self.skb(field, *read),
+            ExprKind::Packet { offset, width } => self.packet(offset, *width),
             ExprKind::Field { base, mirror, field } => self.field_scalar(base, *mirror, *field),
             ExprKind::HasField { mirror, field } => self.has_field(*mirror, *field),
             ExprKind::Member(..) | ExprKind::Index(..) | ExprKind::MapGet(_) => {

@@ -111,6 +111,8 @@ pub(super) struct FuncBuilder {
     pub(super) span: Span,
     /// How many instructions the kernel's verifier goes through at least, every round of a loop counted.
     pub(super) work: u64,
+    /// What it returns where nothing else is said.
+    pub(super) result: u32,
 }
 
 impl FuncBuilder {
@@ -119,10 +121,10 @@ impl FuncBuilder {
         let mut blocks = Arena::new();
         let entry = new_block(&mut blocks, span);
         let func = Func { name, values: Arena::new(), blocks, slots: Arena::new(), entry };
-        FuncBuilder { func, current: Some(entry), env: Env::default(), span, work: 0 }
+        FuncBuilder { func, current: Some(entry), env: Env::default(), span, work: 0, result: 0 }
     }
 
-    /// The function, which ends here by returning 0 if it gets here.
+    /// The function, which ends here if it gets here.
     pub(super) fn finish(mut self) -> Func {
         self.ret();
         self.func
@@ -230,12 +232,17 @@ impl FuncBuilder {
         }
     }
 
-    /// Ends the program with 0.
+    /// Ends the program with what it returns where nothing else is said.
     pub(super) fn ret(&mut self) {
         if self.is_live() {
-            let zero = self.number(0);
-            self.end(Term::Return(zero));
+            let result = self.number(self.result.into());
+            self.ret_value(result);
         }
+    }
+
+    /// Ends the program with a value.
+    pub(super) fn ret_value(&mut self, value: ValueId) {
+        self.end(Term::Return(value));
     }
 
     /// Goes to a join and hands values over.

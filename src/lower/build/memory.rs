@@ -146,7 +146,7 @@ impl Program<'_, '_> {
 
     /// Fills memory with zeros.
     pub(super) fn clear(&mut self, place: Place, size: u32) {
-        if size <= INLINE_BYTES {
+        if size <= INLINE_BYTES || self.is_socket_filter() {
             for (off, width) in chunks(&[place.off], size) {
                 self.store_number(place.at(off), width, 0);
             }
@@ -163,7 +163,7 @@ impl Program<'_, '_> {
 
     /// Copies memory that does not overlap.
     pub(super) fn copy(&mut self, to: Place, from: Place, size: u32) {
-        if size > INLINE_BYTES {
+        if size > INLINE_BYTES && !self.is_socket_filter() {
             self.copy_by_helper(to, from, size);
             return;
         }

@@ -162,7 +162,7 @@ fn assignments<'h>(stmts: &'h [Stmt], list: &mut Vec<(LocalId, &'h Expr)>) {
             | StmtKind::Expr(_)
             | StmtKind::Break
             | StmtKind::Continue
-            | StmtKind::Return
+            | StmtKind::Return(_)
             | StmtKind::Output(..) => {}
         }
     }

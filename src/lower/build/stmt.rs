@@ -64,7 +64,11 @@ impl<'h> Program<'_, 'h> {
                     self.f.jump(&mut innermost.next, Vec::new());
                 }
             }
-            StmtKind::Return => self.f.ret(),
+            StmtKind::Return(None) => self.f.ret(),
+            StmtKind::Return(Some(value)) => {
+                let value = self.scalar(value);
+                self.f.ret_value(value);
+            }
             StmtKind::Output(id, args) => self.output(*id, args),
         }
     }

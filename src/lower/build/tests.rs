@@ -147,6 +147,7 @@ impl Script {
             class: class(),
             locals,
             body,
+            result: 0,
             span,
         });
     }
@@ -306,7 +307,7 @@ fn aggregations_loops_and_texts() {
     };
     let equal = s.expr(equal, Ty::Bool);
     let set = s.stmt(StmtKind::MapSet(s.entry(total, vec![]), read(&s, sum)));
-    let done = s.stmt(StmtKind::Return);
+    let done = s.stmt(StmtKind::Return(None));
     body.push(s.when(equal, vec![set, done]));
     let hash = s.map("seen", MapKind::Hash, vec![Ty::U64], MapValue::Plain(Ty::U64));
     let step = ExprKind::MapStep {

@@ -89,6 +89,8 @@ impl<'h> Program<'_, 'h> {
             | ExprKind::Enumerator(..)
             | ExprKind::Arg(_)
             | ExprKind::Builtin(_)
+            | ExprKind::Skb(..)
+            | ExprKind::Packet { .. }
             | ExprKind::HasField { .. }
             | ExprKind::Unary(..)
             | ExprKind::Binary(..)

@@ -1,6 +1,6 @@
 //! Walks over the HIR: what a piece of it changes or reads.
 
-use crate::sema::hir::{Expr, ExprKind, LocalId, Stmt, StmtKind};
+use crate::sema::hir::{Expr, ExprKind, LocalId, SkbRead, Stmt, StmtKind};
 use std::collections::BTreeSet;
 
 /// The variables that statements give values to.
@@ -25,7 +25,7 @@ pub(super) fn assigned(stmts: &[Stmt], found: &mut BTreeSet<LocalId>) {
             | StmtKind::Expr(_)
             | StmtKind::Break
             | StmtKind::Continue
-            | StmtKind::Return
+            | StmtKind::Return(_)
             | StmtKind::Output(..) => {}
         }
         for expr in exprs_of(stmt) {
@@ -45,11 +45,17 @@ pub(super) fn reads(expr: &Expr, local: LocalId) -> bool {
     found
 }
 
-/// Whether an expression changes a variable or a map.
+/// Whether an expression changes a variable or a map, or may end the program.
 pub(super) fn has_effect(expr: &Expr) -> bool {
     let mut found = false;
     each(expr, &mut |expr| {
-        found |= matches!(expr.kind, ExprKind::LocalStep { .. } | ExprKind::MapStep { .. });
+        found |= matches!(
+            expr.kind,
+            ExprKind::LocalStep { .. }
+                | ExprKind::MapStep { .. }
+                | ExprKind::Packet { .. }
+                | ExprKind::Skb(_, SkbRead::OrEnd)
+        );
     });
     found
 }
@@ -65,7 +71,8 @@ fn exprs_of(stmt: &Stmt) -> Vec<&Expr> {
         StmtKind::Delete(entry) => entry.key.iter().collect(),
         StmtKind::If { cond, .. } => vec![cond],
         StmtKind::For { start, end, .. } => vec![start, end],
-        StmtKind::Break | StmtKind::Continue | StmtKind::Return => Vec::new(),
+        StmtKind::Return(value) => value.iter().collect(),
+        StmtKind::Break | StmtKind::Continue => Vec::new(),
         StmtKind::Output(_, args) => args.iter().collect(),
     }
 }
@@ -82,6 +89,7 @@ fn each<'e>(expr: &'e Expr, visit: &mut impl FnMut(&'e Expr)) {
         | ExprKind::Local(_)
         | ExprKind::Arg(_)
         | ExprKind::Builtin(_)
+        | ExprKind::Skb(..)
         | ExprKind::HasField { .. }
         | ExprKind::Len(_)
         | ExprKind::LocalStep { .. } => {}
@@ -91,7 +99,8 @@ fn each<'e>(expr: &'e Expr, visit: &mut impl FnMut(&'e Expr)) {
         | ExprKind::Unary(_, inner)
         | ExprKind::Convert(inner)
         | ExprKind::ReadStr { addr: inner, .. }
-        | ExprKind::Fetch { addr: inner, .. } => each(inner, visit),
+        | ExprKind::Fetch { addr: inner, .. }
+        | ExprKind::Packet { offset: inner, .. } => each(inner, visit),
         ExprKind::Index(left, right)
         | ExprKind::Binary(_, left, right)
         | ExprKind::MemEq { left, right, .. }

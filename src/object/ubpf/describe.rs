@@ -89,6 +89,8 @@ impl Describer<'_> {
                 hir::Attach::Once(hir::Once::Begin) => Attach::Begin,
                 hir::Attach::Once(hir::Once::End) => Attach::End,
                 hir::Attach::Interval(nanoseconds) => Attach::Interval(*nanoseconds),
+                hir::Attach::Profile(nanoseconds) => Attach::Profile(*nanoseconds),
+                hir::Attach::SocketFilter => Attach::SocketFilter,
             },
             class: match program.class.level {
                 ClassLevel::Abi => Class::Abi,

@@ -54,7 +54,8 @@ impl Used {
                     self.expr(hir, end);
                     self.stmts(hir, body);
                 }
-                StmtKind::Break | StmtKind::Continue | StmtKind::Return => {}
+                StmtKind::Break | StmtKind::Continue => {}
+                StmtKind::Return(value) => self.exprs(hir, value.as_slice()),
                 StmtKind::Output(_, args) => self.exprs(hir, args),
             }
         }
@@ -90,7 +91,8 @@ impl Used {
             | ExprKind::Unary(_, value)
             | ExprKind::Convert(value)
             | ExprKind::ReadStr { addr: value, user: _ }
-            | ExprKind::Fetch { addr: value, width: _ } => self.expr(hir, value),
+            | ExprKind::Fetch { addr: value, width: _ }
+            | ExprKind::Packet { offset: value, width: _ } => self.expr(hir, value),
             ExprKind::Index(left, right)
             | ExprKind::Binary(_, left, right)
             | ExprKind::MemEq { left, right, negate: _ }
@@ -118,6 +120,7 @@ impl Used {
             | ExprKind::Local(_)
             | ExprKind::LocalStep { .. }
             | ExprKind::Builtin(_)
+            | ExprKind::Skb(..)
             | ExprKind::Len(_) => {}
         }
     }

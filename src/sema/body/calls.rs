@@ -86,7 +86,12 @@ impl Body<'_, '_> {
             self.visit(args);
             return error(span);
         }
+        if self.refuses_call(&callee.name, callee.span) {
+            self.visit(args);
+            return error(span);
+        }
         match call {
+            Call::Packet(width) => self.packet_load(width, callee, args, span),
             Call::HasKey => self.has_key(callee, args, span),
             Call::Len => self.len(callee, args, span),
             Call::Str | Call::Kstr => self.read_str(call, callee, args, span),
@@ -157,7 +162,7 @@ impl Body<'_, '_> {
                 self.needs_runner("exit", callee.span);
                 let id = self.output(OutputKind::Exit, &[], span);
                 out.push(Stmt { kind: StmtKind::Output(id, Vec::new()), span });
-                out.push(Stmt { kind: StmtKind::Return, span });
+                out.push(Stmt { kind: StmtKind::Return(None), span });
                 self.unreachable = true;
             }
             Call::Time => self.time(callee, args, span, out),

@@ -74,6 +74,9 @@ impl Body<'_, '_> {
         if matches!(&base.kind, ast::ExprKind::Name(n) if n == "args") {
             return self.argument(name, span);
         }
+        if self.is_skb(base) {
+            return self.skb_field(name, span);
+        }
         let base = self.value(base);
         match &base.ty {
             Ty::Error => error(span),
@@ -153,6 +156,9 @@ impl Body<'_, '_> {
     }
 
     fn mirror_field(&mut self, base: Expr, id: MirrorId, name: &Ident, span: Span) -> Expr {
+        if self.refuses_mirror(span) {
+            return error(span);
+        }
         self.use_mirror(id, span);
         let Some((index, ty)) = self.find_mirror_field(id, name) else {
             return self.unknown_mirror_field(id, name);

@@ -43,12 +43,14 @@ impl Body<'_, '_> {
             None => {}
         }
         match builtins::find(name).map(|info| (info, info.what)) {
+            Some((_, What::Value(_))) if self.refuses_call(name, span) => error(span),
             Some((_, What::Value(builtin))) => self.builtin(builtin, span),
             Some((info, What::Call(..))) => self.fail(
                 Diagnostic::new(Code::E0230, span, format!("`{name}` is a function"))
                     .label("expected a value")
                     .help(format!("it is used as `{}`", info.usage)),
             ),
+            None if name == "skb" => self.skb_alone(name, span),
             None => self.unknown_name(name, span),
         }
     }

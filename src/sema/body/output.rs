@@ -199,6 +199,9 @@ impl Body<'_, '_> {
         let Ty::Ptr(Pointee::Mirror(mirror)) = base.ty else {
             return self.deref_outside_emit(inner, span);
         };
+        if self.refuses_mirror(span) {
+            return super::error(span);
+        }
         self.use_mirror(mirror, span);
         Expr { kind: ExprKind::Load { base: Box::new(base), mirror }, ty: Ty::Mirror(mirror), span }
     }

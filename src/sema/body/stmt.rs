@@ -71,17 +71,7 @@ impl Body<'_, '_> {
             }
             ast::StmtKind::Break => self.jump(StmtKind::Break, "break", span, out),
             ast::StmtKind::Continue => self.jump(StmtKind::Continue, "continue", span, out),
-            ast::StmtKind::Return(value) => {
-                if let Some(value) = value {
-                    self.report(
-                        Diagnostic::new(Code::E0240, value.span, "a probe returns no value")
-                            .label("nobody takes it")
-                            .write(span, "return"),
-                    );
-                }
-                out.push(Stmt { kind: StmtKind::Return, span });
-                self.unreachable = true;
-            }
+            ast::StmtKind::Return(value) => self.ret(value.as_ref(), span, out),
             ast::StmtKind::Emit(value) => self.emit(value, span, out),
             ast::StmtKind::Block(block) => out.append(&mut self.block(block)),
             ast::StmtKind::Error => self.pass.left_out.add(self.pass.sources, span),
@@ -209,9 +199,14 @@ impl Body<'_, '_> {
 
     /// The whole body, within its predicate.
     pub(in super::super) fn run(&mut self, probe: &ast::Probe) -> Vec<Stmt> {
-        let Some(predicate) = &probe.predicate else { return self.block(&probe.body) };
+        let Some(predicate) = &probe.predicate else {
+            let body = self.block(&probe.body);
+            self.check_verdict(None, probe.body.span);
+            return body;
+        };
         let cond = self.condition(predicate);
         let then = self.block(&probe.body);
+        self.check_verdict(Some(predicate.span), probe.body.span);
         let span = predicate.span;
         vec![Stmt { kind: StmtKind::If { cond, then, otherwise: Vec::new() }, span }]
     }
