@@ -324,7 +324,8 @@ impl<'x, 'o> Examiner<'x, 'o> {
             }
         };
         let (reads, absent) = self.asked(&runs);
-        let size = Some(size);
+        // Of one that does not get to its end it is not known.
+        let size = (!matches!(fate, Fate::Missing(_))).then_some(size);
         Ok(Examined { fate, taken: None, tried: Vec::new(), reads, absent, size })
     }
 

@@ -213,6 +213,11 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
         let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
         diagnostic.notes.push(format!("it keeps {names} from running"));
     }
+    if let (true, Some(file)) =
+        (reason.sources.line_col(diagnostic.span).line == 0, files.get(reason.file))
+    {
+        diagnostic.notes.insert(0, format!("in {}", file.name));
+    }
     let kernels = reason.kernels.iter().filter_map(|index| grid.rows.get(*index));
     let count = reason.kernels.len();
     let all = grid.rows.len();
