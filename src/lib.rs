@@ -1,5 +1,6 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
+pub mod atlas;
 pub mod btf;
 pub mod bytes;
 pub mod check;
@@ -12,6 +13,7 @@ pub mod kernel;
 pub mod library;
 pub mod lower;
 pub mod object;
+pub mod registers;
 pub mod relocate;
 pub mod sema;
 pub mod source;

@@ -141,6 +141,9 @@ pub struct Form {
     pub insns: usize,
     /// How many bytes of stack it uses.
     pub frame: u32,
+    /// At a function: for each of [`Program::args`] its index among the function's arguments, after which the result follows, that the form is compiled for; null where the function lacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Option<u32>>,
     /// The instructions that read arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArgRead>,

@@ -1,6 +1,6 @@
 //! Walks over the HIR: what a piece of it changes or reads.
 
-use crate::sema::hir::{Expr, ExprKind, LocalId, SkbRead, Stmt, StmtKind};
+use crate::sema::hir::{Arg, Expr, ExprKind, LocalId, SkbRead, Stmt, StmtKind};
 use std::collections::BTreeSet;
 
 /// The variables that statements give values to.
@@ -119,5 +119,26 @@ fn each<'e>(expr: &'e Expr, visit: &mut impl FnMut(&'e Expr)) {
         }
         ExprKind::MapStep { entry, .. } => entry.key.iter().for_each(|part| each(part, visit)),
         ExprKind::Aggregate(parts) => parts.iter().for_each(|part| each(part, visit)),
+    }
+}
+
+/// The arguments that statements read.
+pub(super) fn args<'h>(stmts: &'h [Stmt], found: &mut Vec<&'h Arg>) {
+    for stmt in stmts {
+        for expr in exprs_of(stmt) {
+            each(expr, &mut |expr| {
+                if let ExprKind::Arg(arg) = &expr.kind {
+                    found.push(arg);
+                }
+            });
+        }
+        match &stmt.kind {
+            StmtKind::If { then, otherwise, .. } => {
+                args(then, found);
+                args(otherwise, found);
+            }
+            StmtKind::For { body, .. } => args(body, found),
+            _ => {}
+        }
     }
 }
