@@ -239,10 +239,11 @@ impl Lower<'_> {
     fn is_path(&self, e: &Expr) -> bool {
         match &e.kind {
             ExprKind::Name(name) => self.constant(name).is_none(),
-            ExprKind::Field { .. } | ExprKind::Index { .. } => true,
-            ExprKind::Call { callee, .. } => callee.name == place::CONTAINER_OF,
             // `(u64)(struct sock *)sk` is an address.
-            ExprKind::Cast(TypeExpr { kind: TypeExprKind::Ptr(_), .. }, _) => true,
+            ExprKind::Field { .. }
+            | ExprKind::Index { .. }
+            | ExprKind::Cast(TypeExpr { kind: TypeExprKind::Ptr(_), .. }, _) => true,
+            ExprKind::Call { callee, .. } => callee.name == place::CONTAINER_OF,
             _ => false,
         }
     }

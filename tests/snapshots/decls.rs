@@ -5,7 +5,7 @@ use std::fmt::Write;
 use ubpfc::sema::decls::{self, Decls, ValueDecl};
 use ubpfc::sema::hir::{EnumeratorValue, Hir, MirrorField};
 use ubpfc::sema::imports::Library;
-use ubpfc::sema::kpath::show::text;
+use ubpfc::sema::kpath::show::alternative;
 use ubpfc::sema::{imports, show};
 use ubpfc::source::{Origin, Sources};
 use ubpfc::uapi;
@@ -107,7 +107,7 @@ fn print(decls: &Decls) -> String {
 
 fn field(hir: &Hir, f: &MirrorField) -> String {
     let optional = if f.optional { "?" } else { "" };
-    let alternatives: Vec<String> = f.alternatives.iter().map(text).collect();
+    let alternatives: Vec<String> = f.alternatives.iter().map(alternative).collect();
     let doc = f.doc.as_deref().map(|d| format!("  // {d}")).unwrap_or_default();
     format!(
         "  {:4} {} {}{optional} = {}{doc}\n",

@@ -13,7 +13,8 @@ use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::{Lost, TriedEvent};
 use crate::relocate::{
-    Access, ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+    Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
+    RelocateError, Tried, Unresolved,
 };
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
@@ -159,6 +160,44 @@ pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findin
     }
     let help = "the atlas knows what the library's mirrors and user tracepoints ask about; give a file of that kernel instead: its BTF, vmlinux or vmlinuz";
     findings.diags.push(diagnostic.help(help));
+    findings
+}
+
+/// Programs that may not have been compiled against this kernel: errors, or warnings where the object says against which one they were.
+pub(super) fn foreign(object: &str, kernel: &str, foreign: &Foreign, strict: bool) -> Findings {
+    let mut findings = Findings::default();
+    let Foreign { kinship, compiled_for, programs } = foreign;
+    if !strict && *kinship == Kinship::Untold {
+        return findings;
+    }
+    let places = programs.iter().filter_map(|p| p.culprit.as_ref()).map(|(at, _)| at);
+    let files = Excerpts::new(&mut findings, object, places);
+    let code = if strict { Code::E0340 } else { Code::W1008 };
+    let theirs = compiled_for.as_ref().map_or_else(String::new, |theirs| {
+        let release = theirs.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
+        format!("{}{release}", theirs.name)
+    });
+    for Dependent { name, culprit } in programs.iter().take(MAX_SHOWN) {
+        let message = match kinship {
+            Kinship::Other => {
+                format!("`{name}` was compiled against {theirs}, and {kernel} is another kernel")
+            }
+            Kinship::Unknown => format!(
+                "`{name}` was compiled against {theirs}, and nothing tells whether {kernel} is the same"
+            ),
+            Kinship::Untold => {
+                format!("`{name}` does not say which kernel it was compiled against")
+            }
+        };
+        let span = files.span(culprit.as_ref().map(|(at, _)| at));
+        let mut diagnostic = Diagnostic::new(code, span, message);
+        if let Some((_, why)) = culprit {
+            diagnostic = diagnostic.label(why.as_str());
+        }
+        findings.diags.push(diagnostic.note("the program is not abi: it reads memory where the other kernel keeps something, whatever this one keeps there").help(
+            "look whether it holds for this kernel too, and compile it with `--kernel`",
+        ));
+    }
     findings
 }
 

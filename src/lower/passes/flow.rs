@@ -67,18 +67,23 @@ fn comparison(cond: &Cond, defs: &Defs) -> Option<(Cond, bool)> {
     }
 }
 
-/// Sends jumps past blocks that do nothing but decide what the jump's arguments already say.
+/// Sends jumps past blocks that do nothing but decide what the jump's arguments, or the branch that it is a way of, already say.
 fn thread(func: &mut Func, cfg: &Cfg) -> bool {
     let users = outside_users(func, cfg);
     let dominators = Dominators::new(cfg);
     let mut new: Vec<(BlockId, usize, Target)> = Vec::new();
     let defs = demand::defs(func, cfg);
     for id in &cfg.order {
-        for (way, target) in func.blocks[*id].term.targets().enumerate() {
+        let term = &func.blocks[*id].term;
+        for (way, target) in term.targets().enumerate() {
+            let taken = match term {
+                Term::Branch { cond, .. } => Some((*cond, way == 0)),
+                Term::Jump(_) | Term::Return(_) => None,
+            };
             let mut to = target.clone();
             // A ring of empty blocks ends the walk.
             for _ in 0..MAX_THREAD {
-                match next(func, cfg, &dominators, &defs, &users, &to) {
+                match next(func, cfg, &dominators, &defs, &users, &to, taken) {
                     Some(next) if next.block != to.block => to = next,
                     _ => break,
                 }
@@ -132,6 +137,7 @@ fn next(
     defs: &Defs,
     users: &[Vec<BlockId>],
     to: &Target,
+    taken: Option<(Cond, bool)>,
 ) -> Option<Target> {
     let block = &func.blocks[to.block];
     if !only_numbers(block) || to.block == func.entry {
@@ -142,7 +148,12 @@ fn next(
         Term::Branch { cond, then, otherwise } => {
             let a = handed(block, to, cond.a);
             let cond = Cond { op: cond.op, a, b: handed(block, to, cond.b) };
-            if decide(&cond, defs)? { (then, Some(otherwise)) } else { (otherwise, Some(then)) }
+            let told = taken.and_then(|(told, holds)| (told == cond).then_some(holds));
+            if decide(&cond, defs).or(told)? {
+                (then, Some(otherwise))
+            } else {
+                (otherwise, Some(then))
+            }
         }
         Term::Return(_) => return None,
     };

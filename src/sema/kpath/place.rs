@@ -316,9 +316,8 @@ impl Lower<'_> {
     /// What a path can be said to be.
     fn check_cast(&mut self, ty: &TypeExpr) -> Option<()> {
         match &ty.kind {
-            TypeExprKind::Ptr(_) => Some(()),
-            // The kernel's enum of that name, which needs no declaration.
-            TypeExprKind::Enum(_) => Some(()),
+            // The kernel's enum of that name needs no declaration.
+            TypeExprKind::Ptr(_) | TypeExprKind::Enum(_) => Some(()),
             TypeExprKind::Struct(_) | TypeExprKind::Union(_) => self
                 .refuse(ty.span, "a path is cast to an integer, an enum, or a pointer to a struct"),
             _ => {

@@ -1,8 +1,19 @@
 //! Alternatives as text: for messages, and for whoever wants to see what a mirror was understood as.
 
-use super::super::hir::{KEntry, KExpr, KExprKind, KLeaf, KPath, KStep, KThen};
+use super::super::hir::{Alternative, KEntry, KExpr, KExprKind, KLeaf, KPath, KStep, KThen};
 use super::super::show;
 use std::fmt::Write;
+
+/// `(u64)di if has(r15)`.
+pub fn alternative(alternative: &Alternative) -> String {
+    let guards = alternative
+        .guards
+        .iter()
+        .map(|guard| format!("{}has({})", if guard.absent { "!" } else { "" }, path(&guard.path)));
+    let guards: Vec<String> = guards.collect();
+    let value = text(&alternative.value);
+    if guards.is_empty() { value } else { format!("{value} if {}", guards.join(" && ")) }
+}
 
 /// `(s64)state`, `(u32)thread_pid->numbers[(u32)thread_pid->level].nr`: every path with the type that the kernel is taken to keep there.
 pub fn text(e: &KExpr) -> String {
