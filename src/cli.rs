@@ -9,11 +9,13 @@
     reason = "this module is the face of the program"
 )]
 
+mod atlas;
 mod btf;
 mod build;
 mod check;
 mod files;
 mod inspect;
+mod kernel;
 mod messages;
 mod relocate;
 mod text;
@@ -45,6 +47,8 @@ enum Command {
     Build(build::Args),
     /// Show what is in an object: programs, maps, questions to the kernel, instructions.
     Inspect(inspect::Args),
+    /// Make an atlas of kernels, or list the kernels of one.
+    Atlas(atlas::Args),
     /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
     Btf(btf::Args),
     /// Say on which kernels scripts and objects run, and why not on others.
@@ -82,6 +86,7 @@ pub fn main() -> ! {
     let exit = match cli.command {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Atlas(args)) => atlas::run(&args),
         Some(Command::Btf(args)) => btf::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),

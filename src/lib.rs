@@ -1,5 +1,6 @@
 //! ubpfc: a compiler for `.ub` tracing scripts over user-ized kernel structs.
 
+pub mod atlas;
 pub mod btf;
 pub mod bytes;
 pub mod check;

@@ -12,7 +12,7 @@ pub use diff::{Break, Change, Diff, diff};
 pub use lock::Lock;
 pub use survey::{About, Question};
 
-use crate::sema::hir;
+use crate::sema::hir::KExpr;
 use crate::sema::types::IntTy;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -89,7 +89,7 @@ pub struct Alternative {
     pub note: Option<String>,
     /// What it means.
     #[serde(skip)]
-    pub value: hir::Alternative,
+    pub value: KExpr,
 }
 
 /// An enum.

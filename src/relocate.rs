@@ -388,6 +388,9 @@ pub struct Asked {
     /// What is asked.
     #[serde(serialize_with = "kind_name")]
     pub kind: CoreKind,
+    /// The kind of the local type, a number of [`crate::btf::kind`], `ENUM64` as `ENUM`.
+    #[serde(skip)]
+    pub root_kind: u32,
     /// The local type: `struct task_struct___user`.
     pub root: String,
     /// The path in it: `struct task_struct___user.pid`. Of a record that is broken, what is wrong with it.
@@ -411,7 +414,17 @@ pub fn minimal(
     target: &Target<'_>,
     shows_btf: bool,
 ) -> Result<Vec<u8>, RelocateError> {
-    minimal::minimal(objects, target, shows_btf)
+    minimal::minimal(objects, target, shows_btf, &[])
+}
+
+/// The same with the enums of these names as a whole.
+pub fn minimal_with(
+    objects: &[&Object<'_>],
+    target: &Target<'_>,
+    shows_btf: bool,
+    enums: &[&str],
+) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target, shows_btf, enums)
 }
 
 /// Answers every CO-RE record of an object from a kernel's types.

@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["diag", "source", "target", "registers", "bytes", "btf", "isa", "object", "kernel"],
     ),
     ("check", &["object", "kernel", "relocate"]),
+    ("atlas", &["target", "bytes", "btf", "object", "kernel", "relocate"]),
     ("library", &["source", "diag", "syntax", "uapi", "sema"]),
     (
         "driver",
@@ -36,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
-            "kernel", "relocate", "check",
+            "kernel", "relocate", "atlas", "check",
         ],
     ),
 ];

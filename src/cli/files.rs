@@ -22,6 +22,11 @@ pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
     text(read(path, MAX_FILE_BYTES, "a script")?, &name)
 }
 
+/// The bytes of an atlas.
+pub(super) fn read_atlas(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    read(path, MAX_OBJECT_BYTES, "an atlas")
+}
+
 /// The bytes of an object; `-` is standard input.
 pub(super) fn read_object(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let bytes = read(path, MAX_OBJECT_BYTES, "an object")?;

@@ -2,7 +2,6 @@
 
 mod advice;
 pub(super) mod faults;
-mod kernel;
 mod report;
 
 use self::report::Report;
@@ -11,9 +10,11 @@ use super::files::{
     note, print_json, print_text, read_object, same_file, shown, write_product, write_stdout,
 };
 use super::inspect;
+use super::kernel::{KernelArgs, Opened};
 use super::messages::{Findings, FormatArg, Stop};
+use crate::atlas::Atlas;
 use crate::diag::Code;
-use crate::kernel::{Form, Kernel};
+use crate::kernel::Form;
 use crate::object::read::Object;
 use crate::object::ubpf::Ubpf;
 use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
@@ -21,8 +22,6 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-
-pub(super) use kernel::KernelArgs;
 
 /// Arguments of `relocate`.
 #[derive(Debug, clap::Args)]
@@ -78,7 +77,10 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     let (policy, policy_name) = args.policy.policy();
     // What is wrong with the object is told before a kernel is looked for.
     inspect::parse_object(&name, &bytes)?;
-    let kernel = Kernel::open(&args.kernel.kernel, &args.kernel.module)?;
+    let Opened { kernel, atlas } = args.kernel.open()?;
+    if let Some(atlas) = atlas {
+        known(atlas, &name, &bytes, &kernel.name)?;
+    }
     let options = relocate::Options { policy, no_btf: args.kernel.no_btf };
     let relocate::Relocation { result, told } = relocate::relocate(&bytes, &kernel, options);
 
@@ -129,6 +131,16 @@ fn check(args: &Args) -> Result<(), Stop> {
         Err(anyhow!("an object is not for a terminal; write it to a file with `-o FILE`"))?;
     }
     Ok(())
+}
+
+/// An object asks a kernel of an atlas nothing but what the atlas was asked.
+pub(super) fn known(atlas: &Atlas<'_>, name: &str, bytes: &[u8], kernel: &str) -> Result<(), Stop> {
+    let object = inspect::parse_object(name, bytes)?;
+    let unknown = atlas.unknown(&object).map_err(|error| stopped(name, kernel, &error))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::new(Exit::Kernel, faults::unknown(name, kernel, &unknown)))
 }
 
 /// Warns of modules that cannot be read.

@@ -163,6 +163,9 @@ codes! {
     E0701 "kernel file that cannot be read"
     E0702 "file without a kernel's types"
     E0703 "kernel types that are broken"
+    E0704 "question that the atlas was never asked"
+    E0705 "name of several kernels"
+    E0706 "atlas that cannot be read"
     // W1 warnings
     W1001 "comparison of different signs"
     W1002 "construct that needs the runner"

@@ -5,6 +5,7 @@
 
 use super::advice;
 use super::report::{short, without_flavor};
+use crate::atlas::Unknown;
 use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
@@ -128,6 +129,36 @@ pub(super) fn sizes(object: &str, kernel: &str, accesses: &[Access]) -> Findings
         let diagnostic = Diagnostic::new(Code::W1007, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }
+    findings
+}
+
+/// The diagnostic for questions that an atlas was never asked.
+pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findings {
+    let named = |unknown: &Unknown| match unknown {
+        Unknown::Event(event) => format!("the event `{event}`"),
+        Unknown::Question(asked) => format!("`{}`", without_flavor(&asked.local)),
+    };
+    let at = unknown.iter().find_map(|unknown| match unknown {
+        Unknown::Event(_) => None,
+        Unknown::Question(asked) => asked.at.as_ref().map(|at| (unknown, at)),
+    });
+    let Some(first) = at.map(|(first, _)| first).or(unknown.first()) else {
+        return Findings::default();
+    };
+    let at = at.map(|(_, at)| at);
+    let mut findings = Findings::default();
+    let files = Excerpts::new(&mut findings, object, at);
+    let message = format!("the atlas does not tell whether {kernel} has {}", named(first));
+    let mut diagnostic = Diagnostic::new(Code::E0704, files.span(at), message);
+    let first = named(first);
+    let mut others: Vec<String> = unknown.iter().map(named).filter(|name| *name != first).collect();
+    others.sort();
+    others.dedup();
+    if !others.is_empty() {
+        diagnostic = diagnostic.note(format!("nor about {}", listed(others.into_iter(), "and")));
+    }
+    let help = "the atlas knows what the library's mirrors and user tracepoints ask about; give a file of that kernel instead: its BTF, vmlinux or vmlinuz";
+    findings.diags.push(diagnostic.help(help));
     findings
 }
 

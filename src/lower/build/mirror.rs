@@ -232,7 +232,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// Goes on where the answer is 1, otherwise to `absent`.
-    pub(super) fn require_one(&mut self, question: CoreReloc, absent: &mut Join) {
+    fn require_one(&mut self, question: CoreReloc, absent: &mut Join) {
         let answer = self.f.value(Op::Core(question));
         let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
         let mut present = Join::new();
