@@ -230,17 +230,19 @@ impl Collector<'_> {
     }
 
     fn wrong_kind(&mut self, param: &TracepointParam, ty: &Ty, id: PrototypeId, found: &KParamTy) {
+        let narrow = self.kinds_agree(ty, found);
         let (wanted, found) = (show::ty(&self.decls.hir, ty), kernel_type(found));
         let prototype = prototype_text(&self.decls.hir.prototypes[id]);
-        self.diags.push(
-            Diagnostic::new(
-                Code::E0403,
-                param.span,
-                format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name),
-            )
+        let message =
+            format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name);
+        let mut diagnostic = Diagnostic::new(Code::E0403, param.span, message)
             .label(format!("expected a type that `{found}` converts to"))
-            .note(format!("the kernel's prototype is `{prototype}`")),
-        );
+            .note(format!("the kernel's prototype is `{prototype}`"));
+        if narrow {
+            let note = format!("what a register holds beyond `{found}` is not promised");
+            diagnostic = diagnostic.note(note);
+        }
+        self.diags.push(diagnostic);
     }
 
     fn on_the_stack(&mut self, param: &TracepointParam, id: PrototypeId) {
@@ -249,7 +251,7 @@ impl Collector<'_> {
         let diagnostic = Diagnostic::new(Code::E0408, param.span, message)
             .note(format!("the kernel's prototype is `{prototype}`"))
             .note(format!("no architecture passes more than {MAX_REGISTERS} arguments in registers, and a kprobe sees registers alone"))
-            .help("take it at `fentry`, or mark it `?` and give it another name there");
+            .help("take it at `fentry`");
         self.diags.push(diagnostic);
     }
 
@@ -283,6 +285,10 @@ impl Collector<'_> {
                 format!("mark it `{}?`, or take the arguments at the entry", param.name.name);
             self.diags.push(diagnostic.note(note).help(help));
             return;
+        }
+        if event.kind.is_function() && names.iter().any(|name| name == RETVAL) {
+            let note = "a function's result is there when it returns: at `fexit` and `kretprobe`";
+            diagnostic = diagnostic.note(note);
         }
         for id in &missing.prototypes {
             diagnostic = diagnostic.note(format!(
