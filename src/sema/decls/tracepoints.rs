@@ -74,7 +74,7 @@ impl Collector<'_> {
         let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.word() == word.name) else {
             let message = format!("a user tracepoint cannot be bound to `{}`", word.name);
             let words = EventKind::ALL.map(EventKind::word);
-            let expected = show::list(words.into_iter(), words.len());
+            let expected = show::list(words, words.len());
             self.diags.push(
                 Diagnostic::new(Code::E0401, word.span, message)
                     .label(format!("expected {expected}")),
@@ -82,7 +82,7 @@ impl Collector<'_> {
             return None;
         };
         let name = if kind.is_function() { function(target) } else { tracepoint(target) };
-        let name = name.map_err(|diagnostic| self.diags.push(diagnostic)).ok()?;
+        let name = name.map_err(|diagnostic| self.diags.push(*diagnostic)).ok()?;
         let table = if kind.is_function() { &self.decls.functions } else { &self.decls.prototypes };
         match table.get(name) {
             Some(known) if known.is_empty() => None,
@@ -342,7 +342,7 @@ impl Collector<'_> {
 }
 
 /// The tracepoint of `category:event`.
-fn tracepoint(target: &Ident) -> Result<&str, Diagnostic> {
+fn tracepoint(target: &Ident) -> Result<&str, Box<Diagnostic>> {
     let parts = target.name.split_once(':');
     let parts = parts.filter(|(category, event)| {
         !category.is_empty() && !event.is_empty() && !event.contains(':')
@@ -352,15 +352,16 @@ fn tracepoint(target: &Ident) -> Result<&str, Diagnostic> {
         Diagnostic::new(Code::E0401, target.span, message)
             .label("expected `category:event`, such as `sched:sched_switch`")
     };
-    parts.map(|(_, event)| event).ok_or_else(wrong)
+    parts.map(|(_, event)| event).ok_or_else(|| Box::new(wrong()))
 }
 
 /// The name of a function.
-fn function(target: &Ident) -> Result<&str, Diagnostic> {
+fn function(target: &Ident) -> Result<&str, Box<Diagnostic>> {
     if target.name.contains(':') {
         let message = format!("`{}` is no function", target.name);
-        return Err(Diagnostic::new(Code::E0401, target.span, message)
-            .label("expected a function's name, such as `vfs_read`"));
+        let diagnostic = Diagnostic::new(Code::E0401, target.span, message)
+            .label("expected a function's name, such as `vfs_read`");
+        return Err(Box::new(diagnostic));
     }
     Ok(&target.name)
 }
