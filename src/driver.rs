@@ -4,9 +4,10 @@
 //! no bytes where there is an error.
 
 use crate::diag::{Code, Diagnostic, Diags};
+use crate::library::Library;
 use crate::sema::hir::{ClassLevel, Hir};
 use crate::sema::imports::Importer;
-use crate::source::{FileId, Sources, Span};
+use crate::source::{FileId, Origin, Sources, Span};
 use crate::target::Target;
 use crate::{isa, lower, object, sema, syntax};
 
@@ -75,6 +76,28 @@ pub fn compile(
     (output.filter(|_| !diags.has_errors()), diags)
 }
 
+/// Compiles the survey of a library, which `importer` finds the files of: an object that asks a kernel everything that the library may ask, in programs that are named after
+/// [`Library::questions`].
+///
+/// # Errors
+/// What the compiler says of the survey, and its text: the library is at fault.
+pub fn survey(
+    library: &Library,
+    importer: &mut dyn Importer,
+    target: Target,
+) -> Result<Vec<u8>, (Sources, Diags)> {
+    let mut sources = Sources::new();
+    let root = sources.add("the survey", library.survey(), Origin::User);
+    let (mut hir, mut diags) = sema::analyze(&mut sources, root, importer);
+    for (program, question) in hir.programs.iter_mut().zip(library.questions()) {
+        program.name = question.program.into();
+    }
+    let options = Options { target, ..Options::default() };
+    let whole = !diags.has_errors();
+    let output = whole.then(|| lowered(&sources, root, &hir, options, &mut diags)).flatten();
+    output.map(|output| output.bytes).ok_or((sources, diags))
+}
+
 fn run(
     sources: &mut Sources,
     root: FileId,
@@ -82,7 +105,6 @@ fn run(
     options: Options,
     diags: &mut Diags,
 ) -> Option<Output> {
-    let target = options.target;
     if options.emit == Emit::Tokens {
         let (tokens, found) = syntax::tokens(sources, root);
         diags.extend(found);
@@ -105,28 +127,39 @@ fn run(
     if options.emit == Emit::Hir {
         return Some(text(sema::print(&hir)));
     }
+    lowered(sources, root, &hir, options, diags)
+}
 
-    let mut module = taken(lower::build(&hir, target), diags)?;
+/// What comes of an HIR without errors.
+fn lowered(
+    sources: &Sources,
+    root: FileId,
+    hir: &Hir,
+    options: Options,
+    diags: &mut Diags,
+) -> Option<Output> {
+    let target = options.target;
+    let mut module = taken(lower::build(hir, target), diags)?;
     lower::optimize(&mut module);
     if options.emit == Emit::Ir {
         return Some(text(crate::ir::print(&module)));
     }
 
-    let code = taken(lower::emit(module, &hir, target), diags)?;
+    let code = taken(lower::emit(module, hir, target), diags)?;
     let unwritable = |error| unwritable(sources, root, &error);
     match options.emit {
         Emit::Asm => {
-            let listing = object::print_code(&hir, &code, sources, target);
+            let listing = object::print_code(hir, &code, sources, target);
             Some(text(taken(listing.map_err(unwritable), diags)?))
         }
         Emit::Relocs => {
-            let relocs = object::print_relocs(&hir, &code, sources);
+            let relocs = object::print_relocs(hir, &code, sources);
             Some(text(taken(relocs.map_err(unwritable), diags)?))
         }
         _ => {
-            let object = object::write(&hir, &code, sources, target);
+            let object = object::write(hir, &code, sources, target);
             let bytes = taken(object.map_err(unwritable), diags)?;
-            Some(Output { bytes, summary: Some(summary(&hir, &code)) })
+            Some(Output { bytes, summary: Some(summary(hir, &code)) })
         }
     }
 }

@@ -19,7 +19,7 @@ pub mod reloc;
 pub mod verify;
 mod visit;
 
-use crate::sema::hir::MapId;
+use crate::sema::hir::{Event, EventKind, MapId};
 use crate::source::Span;
 pub use helper::Helper;
 use la_arena::{Arena, Idx};
@@ -362,18 +362,27 @@ pub struct Module {
 pub struct Form {
     /// The index of the program in the HIR.
     pub program: usize,
-    /// The raw tracepoint that it is attached to.
-    pub event: SmolStr,
-    /// Whether the kernel knows the types of its arguments (`tp_btf`), so that it reads what they point to directly. Otherwise (`raw_tp`) all kernel memory is read by
-    /// `bpf_probe_read_kernel`, and the kernel needs no BTF.
+    /// What it is attached to.
+    pub event: Event,
+    /// Whether the kernel knows the types of its arguments (`tp_btf`, `fentry`, `fexit`), so that it reads what they point to directly. Otherwise (`raw_tp`, `kprobe`, `kretprobe`) all kernel
+    /// memory is read by `bpf_probe_read_kernel`, and the kernel needs no BTF.
     pub typed: bool,
 }
 
 impl Form {
-    /// The forms of a program at raw tracepoints in the order of preference: the first is what stock loaders see. None of a program without an event.
+    /// The forms of a program in the order of preference: the first is what stock loaders see. None of a program without an event.
     pub fn of(program: &crate::sema::hir::Program, index: usize) -> impl Iterator<Item = Form> {
         program.events().flat_map(move |event| {
-            [true, false].map(|typed| Form { program: index, event: event.clone(), typed })
+            let typed: &[bool] = match event.kind {
+                EventKind::Tracepoint => &[true, false],
+                EventKind::Fentry | EventKind::Fexit => &[true],
+                EventKind::Kprobe | EventKind::Kretprobe => &[false],
+            };
+            typed.iter().map(move |typed| Form {
+                program: index,
+                event: event.clone(),
+                typed: *typed,
+            })
         })
     }
 }

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod ir;
 pub mod isa;
 pub mod kernel;
+pub mod library;
 pub mod lower;
 pub mod object;
 pub mod relocate;

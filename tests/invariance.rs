@@ -240,7 +240,7 @@ fn seen(name: &str, script: &Script, kernel: &KernelTypes, told: &mut String) ->
         let programs = script.hir.programs.iter().enumerate();
         for (step, (index, program)) in programs.clone().chain(programs).enumerate() {
             let event = match &program.attach {
-                Attach::TpBtf(event) => event.as_str(),
+                Attach::Event(event) => event.name.as_str(),
                 _ => "",
             };
             let Some(input) = world.input(event, step as u64) else {

@@ -22,12 +22,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("object", &["source", "diag", "target", "bytes", "btf", "sema", "ir", "isa"]),
     ("kernel", &["target", "bytes", "btf"]),
     ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
-    ("driver", &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object"]),
+    ("library", &["source", "diag", "syntax", "uapi", "sema"]),
+    (
+        "driver",
+        &["source", "diag", "target", "syntax", "sema", "ir", "isa", "lower", "object", "library"],
+    ),
     (
         "cli",
         &[
-            "source", "diag", "target", "sema", "driver", "btf", "isa", "object", "kernel",
-            "relocate",
+            "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
+            "kernel", "relocate",
         ],
     ),
 ];

@@ -26,7 +26,7 @@ mod tests;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::ir::reloc::{Accesses, Args};
 use crate::ir::{Form, Func, Module, Rodata, RodataVar, SlotId};
-use crate::sema::hir::{self, Arg, ConstValue, Hir, LocalId, ParamId};
+use crate::sema::hir::{self, Arg, ConstValue, Event, Hir, LocalId, ParamId};
 use crate::sema::layout;
 use crate::sema::types::{IntTy, Ty};
 use crate::source::Span;
@@ -34,7 +34,6 @@ use crate::target::Target;
 use func::{FuncBuilder, Join};
 use memory::Place;
 use origin::Origins;
-use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -238,7 +237,7 @@ struct Program<'u, 'h> {
     hir: &'h Hir,
     source: &'h hir::Program,
     /// The event whose arguments it reads; none where it has none.
-    event: SmolStr,
+    event: Option<Event>,
     f: FuncBuilder,
     /// The stack slots of variables that live in memory.
     slots: BTreeMap<LocalId, SlotId>,
@@ -265,8 +264,8 @@ impl<'u, 'h> Program<'u, 'h> {
         form: Option<&Form>,
     ) -> Program<'u, 'h> {
         let hir = unit.hir;
-        let event = form.map(|form| form.event.clone()).unwrap_or_default();
-        let origins = Origins::of(hir, source, &event, form.is_some_and(|form| form.typed));
+        let event = form.map(|form| form.event.clone());
+        let origins = Origins::of(hir, source, event.as_ref(), form.is_some_and(|form| form.typed));
         Program {
             unit,
             hir,

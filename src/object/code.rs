@@ -14,7 +14,7 @@ use crate::ir::MapTarget;
 use crate::isa::code::{Code, Function, Insn, Reloc, RelocKind};
 use crate::isa::encode::SLOT;
 use crate::isa::opcode::{ALU, ALU64, CLASS_MASK, K, LDIMM64, LDX, SRC_MASK, ST, STX};
-use crate::sema::hir::{Attach, Hir};
+use crate::sema::hir::{Attach, Event, EventKind, Hir};
 use crate::sema::types::IntTy;
 use crate::source::{Sources, Span};
 use crate::target::Target;
@@ -31,16 +31,21 @@ const TEXT: &str = ".text";
 /// The section that tells loaders how to load and attach a program.
 pub fn section_name(attach: &Attach) -> Cow<'static, str> {
     match attach {
-        Attach::TpBtf(event) => event_section(event, true).into(),
+        Attach::Event(event) => event_section(event, true).into(),
         Attach::Once(_) => "raw_tp".into(),
         Attach::Interval(_) | Attach::Profile(_) => "perf_event".into(),
         Attach::SocketFilter => "socket".into(),
     }
 }
 
-/// The section of a program at a raw tracepoint, whose arguments the kernel knows the types of or not.
-pub(super) fn event_section(event: &str, typed: bool) -> String {
-    format!("{}/{event}", if typed { "tp_btf" } else { "raw_tp" })
+/// The section of a program at a kernel event; of a raw tracepoint, the types of whose arguments the kernel knows or not.
+pub(super) fn event_section(event: &Event, typed: bool) -> String {
+    let prefix = match event.kind {
+        EventKind::Tracepoint if typed => "tp_btf",
+        EventKind::Tracepoint => "raw_tp",
+        function => function.word(),
+    };
+    format!("{prefix}/{}", event.name)
 }
 
 /// What relocations refer to outside the code.

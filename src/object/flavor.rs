@@ -193,8 +193,8 @@ impl Drafts {
         for reloc in asked {
             let CoreReloc::Prototype(id) = reloc else { continue };
             let prototype = &hir.prototypes[*id];
-            let index = events.entry(&prototype.event).or_default();
-            let name = flavor_name(&format!("btf_trace_{}", prototype.event), *index);
+            let index = events.entry(&prototype.name).or_default();
+            let name = flavor_name(&format!("btf_trace_{}", prototype.name), *index);
             *index += 1;
             let proto = function(prototype.params.iter().map(|param| &param.ty), btf);
             let pointer = btf.ptr(proto);

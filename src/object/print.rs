@@ -111,7 +111,7 @@ fn question(hir: &Hir, code: &Code, core: &CoreReloc) -> String {
             let prototype = &hir.prototypes[*id];
             let names: Vec<&str> =
                 prototype.params.iter().map(|param| param.name.as_str()).collect();
-            format!("{}({}) type_exists", prototype.event, names.join(", "))
+            format!("{}({}) type_exists", prototype.name, names.join(", "))
         }
         CoreReloc::EnumValue { enum_name, name } => format!("{enum_name}.{name} enumval_value"),
         CoreReloc::EnumExists { enum_name, name } => format!("{enum_name}.{name} enumval_exists"),

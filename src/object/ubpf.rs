@@ -156,7 +156,10 @@ pub struct Arg {
 pub struct Form {
     /// Its section: of the object, or of the one in `.ubpf.alt`.
     pub section: String,
-    /// The raw tracepoint that it is for.
+    /// The kind of event that it is for.
+    #[serde(default)]
+    pub kind: EventKind,
+    /// The event's name.
     pub event: String,
     /// Whether the target must show its own BTF.
     pub btf: bool,
@@ -186,6 +189,14 @@ pub struct ArgRead {
 pub enum Attach {
     /// At this raw tracepoint.
     Tracepoint(String),
+    /// At the entry of this function, with arguments.
+    Fentry(String),
+    /// At the return of this function, with arguments and result.
+    Fexit(String),
+    /// At the entry of this function, with registers.
+    Kprobe(String),
+    /// At the return of this function, with registers.
+    Kretprobe(String),
     /// Once, before all probes are attached.
     Begin,
     /// Once, after all are detached.
@@ -196,6 +207,37 @@ pub enum Attach {
     Profile(u64),
     /// For the packets of a socket.
     SocketFilter,
+}
+
+impl Attach {
+    /// At an event.
+    pub fn of(kind: EventKind, name: impl Into<String>) -> Attach {
+        let attach = match kind {
+            EventKind::Tracepoint => Attach::Tracepoint,
+            EventKind::Fentry => Attach::Fentry,
+            EventKind::Fexit => Attach::Fexit,
+            EventKind::Kprobe => Attach::Kprobe,
+            EventKind::Kretprobe => Attach::Kretprobe,
+        };
+        attach(name.into())
+    }
+}
+
+/// The kinds of kernel events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A raw tracepoint.
+    #[default]
+    Tracepoint,
+    /// The entry of a function.
+    Fentry,
+    /// The return of a function.
+    Fexit,
+    /// The entry of a function, by a breakpoint.
+    Kprobe,
+    /// The return of a function, likewise.
+    Kretprobe,
 }
 
 /// What a program promises.
@@ -255,10 +297,20 @@ pub struct MirrorField {
 /// A kernel event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its name without category.
+    /// What kind of event.
+    #[serde(default)]
+    pub kind: EventKind,
+    /// The tracepoint without its category, or the function.
     pub name: String,
     /// Its known prototypes.
     pub prototypes: Vec<Prototype>,
+}
+
+impl Event {
+    /// Whether a form is for it.
+    pub fn is_of(&self, form: &Form) -> bool {
+        (self.kind, &self.name) == (form.kind, &form.event)
+    }
 }
 
 /// A form of an event that kernels are known to have.
@@ -267,8 +319,11 @@ pub struct Prototype {
     /// The typedef in the object's BTF by which programs ask whether the target has this one; none where no program asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typedef: Option<String>,
-    /// The arguments, without the leading `void *`.
+    /// The arguments; of a tracepoint, without the leading `void *`.
     pub args: Vec<PrototypeArg>,
+    /// What a function returns; absent of a tracepoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<KernelType>,
 }
 
 /// An argument of a [`Prototype`].

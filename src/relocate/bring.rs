@@ -238,7 +238,7 @@ impl Piece<'_> {
             }
         }
         let Some(prototype) = taken.prototype else { return Ok(()) };
-        let known = ubpf.events.iter().find(|event| event.name == form.event);
+        let known = ubpf.events.iter().find(|event| event.is_of(form));
         let known = known.map_or(&[][..], |event| &event.prototypes);
         let mut rest = Vec::new();
         for record in std::mem::take(&mut self.core) {
@@ -300,7 +300,7 @@ fn update(ubpf: &mut Ubpf, choice: &Choice, pieces: &[Piece<'_>]) {
         // Where arguments are read has been put into the code.
         let form = Form { aside: false, reads: Vec::new(), ..form.clone() };
         program.section.clone_from(&form.section);
-        program.attach = Attach::Tracepoint(form.event.clone());
+        program.attach = Attach::of(form.kind, form.event.as_str());
         (program.insns, program.frame) = (form.insns, form.frame);
         program.forms = vec![form];
     }
@@ -324,7 +324,6 @@ fn update(ubpf: &mut Ubpf, choice: &Choice, pieces: &[Piece<'_>]) {
         index += 1;
         pieces.iter().any(|piece| piece.program == index - 1)
     });
-    let events: Vec<&str> =
-        ubpf.programs.iter().flat_map(|p| &p.forms).map(|f| f.event.as_str()).collect();
-    ubpf.events.retain(|event| events.contains(&event.name.as_str()));
+    let forms: Vec<&Form> = ubpf.programs.iter().flat_map(|program| &program.forms).collect();
+    ubpf.events.retain(|event| forms.iter().any(|form| event.is_of(form)));
 }

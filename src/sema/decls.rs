@@ -12,7 +12,7 @@ mod values;
 
 pub use collect::collect;
 
-use super::hir::{Arg, EnumId, Hir, MapKind, MirrorId, ParamId, PrototypeId, StructId};
+use super::hir::{Arg, EnumId, Event, Hir, MapKind, MirrorId, ParamId, PrototypeId, StructId};
 use super::types::Ty;
 use crate::source::Span;
 use crate::syntax::ast::{Name, TypeExpr};
@@ -110,8 +110,8 @@ pub enum ValueDecl {
 /// A user tracepoint.
 #[derive(Clone, Debug)]
 pub struct Tracepoint {
-    /// The kernel events it is bound to, without their category: `sched_switch`. The first that the target has; there is at least one.
-    pub events: Vec<Name>,
+    /// The kernel events it is bound to. The first that the target has; there is at least one.
+    pub events: Vec<Event>,
     /// Its stable arguments.
     pub args: Vec<TracepointArg>,
     /// Whether it belongs to the locked library.

@@ -13,13 +13,12 @@
 //! Invariant: where `analyze` gave no error, no [`Ty::Error`] and no [`ExprKind::Error`] is left, every id is in range, and lowering cannot fail
 //! but for the limits of BPF.
 
+mod event;
 mod kernel;
 mod walk;
 
-pub use kernel::{
-    KExpr, KExprKind, KHop, KLeaf, KParamTy, KPath, KStep, KThen, Mirror, MirrorField, Prototype,
-    PrototypeParam,
-};
+pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam};
+pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
 
 use super::skb;
 use super::types::{IntTy, Ty};
@@ -282,8 +281,8 @@ pub struct Program {
     pub name: SmolStr,
     /// Where it is attached.
     pub attach: Attach,
-    /// Raw tracepoints to attach it to where the target lacks the one that `attach` names, in the order in which they are tried.
-    pub others: Vec<SmolStr>,
+    /// Events to attach it to where the target lacks the one that `attach` names, in the order in which they are tried.
+    pub others: Vec<Event>,
     /// Whether a target without any of its events may do without it.
     pub optional: bool,
     /// Its ABI class.
@@ -301,8 +300,8 @@ pub struct Program {
 /// Where a program is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attach {
-    /// A raw tracepoint with arguments typed by BTF: section `tp_btf/EVENT`.
-    TpBtf(SmolStr),
+    /// A kernel event.
+    Event(Event),
     /// A raw tracepoint program without an event, run once by the runner: `begin` and `end`, section `raw_tp`.
     Once(Once),
     /// A `perf_event` program that the runner opens on one processor: `interval`, in nanoseconds.
@@ -314,10 +313,10 @@ pub enum Attach {
 }
 
 impl Program {
-    /// The raw tracepoints that it can be attached to, in the order in which they are tried.
-    pub fn events(&self) -> impl Iterator<Item = &SmolStr> {
+    /// The kernel events that it can be attached to, in the order in which they are tried.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
         let first = match &self.attach {
-            Attach::TpBtf(event) => Some(event),
+            Attach::Event(event) => Some(event),
             Attach::Once(_) | Attach::Interval(_) | Attach::Profile(_) | Attach::SocketFilter => {
                 None
             }
@@ -610,21 +609,17 @@ pub struct Arg {
 
 impl Arg {
     /// Its places in the prototypes of an event.
-    pub fn places_in<'a>(
-        &'a self,
-        hir: &'a Hir,
-        event: &'a str,
-    ) -> impl Iterator<Item = &'a ArgPlace> {
-        self.places.iter().filter(move |place| {
-            place.prototypes.first().is_none_or(|id| hir.prototypes[*id].event == event)
-        })
+    pub fn places_in<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a ArgPlace> {
+        self.places.iter().filter(move |place| place.event == *event)
     }
 }
 
 /// A place of an argument in one or more prototypes of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgPlace {
-    /// The prototypes, ascending, all of one event.
+    /// The event.
+    pub event: Event,
+    /// The prototypes of it, ascending.
     pub prototypes: Vec<PrototypeId>,
     /// The index of the argument, from 0; where there is none the argument reads as 0.
     pub index: Option<u32>,

@@ -3,8 +3,8 @@
 //! Every conversion, sign and key type that analysis decided is visible; spans are not.
 
 use super::hir::{
-    Agg, Attach, Builtin, ClassLevel, ConstValue, Expr, ExprKind, Hir, MapRef, MapValue, Once,
-    OutputKind, Program, SkbRead, Stmt, StmtKind,
+    Agg, Attach, Builtin, ClassLevel, ConstValue, Event, EventKind, Expr, ExprKind, Hir, MapRef,
+    MapValue, Once, OutputKind, Program, SkbRead, Stmt, StmtKind,
 };
 use super::show;
 use super::types::{IntTy, Ty};
@@ -73,7 +73,7 @@ impl Printer<'_> {
 
     fn program(&mut self, program: &Program) {
         let attach = match &program.attach {
-            Attach::TpBtf(event) => format!("tp_btf/{event}"),
+            Attach::Event(event) => shown(event),
             Attach::Once(Once::Begin) => "begin".to_owned(),
             Attach::Once(Once::End) => "end".to_owned(),
             Attach::Interval(nanoseconds) => format!("interval {nanoseconds} ns"),
@@ -89,8 +89,8 @@ impl Printer<'_> {
             program.class.culprit.as_ref().map(|c| format!(": {}", c.why)).unwrap_or_default();
         let mut attach = attach;
         for event in &program.others {
-            attach.push_str(" else tp_btf/");
-            attach.push_str(event);
+            attach.push_str(" else ");
+            attach.push_str(&shown(event));
         }
         let optional = if program.optional { "?" } else { "" };
         self.line(&format!("\nprogram {} on {attach}{optional} ({class}{why})", program.name));
@@ -282,4 +282,13 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         .iter()
         .find(|info| info.what == super::builtins::What::Value(builtin));
     named.map_or("?", |info| info.name)
+}
+
+/// `tp_btf/sched_switch`, `fentry/vfs_read`
+fn shown(event: &Event) -> String {
+    let kind = match event.kind {
+        EventKind::Tracepoint => "tp_btf",
+        function => function.word(),
+    };
+    format!("{kind}/{}", event.name)
 }

@@ -4,7 +4,7 @@
 
 use super::body::{ArgValue, ProbeArg, ProbeArgs};
 use super::decls::Decls;
-use super::hir::{Attach, Class, ClassLevel, Culprit, Once};
+use super::hir::{Attach, Class, ClassLevel, Culprit, Event, Once};
 use super::suggest::nearest;
 use super::{show, syscall, unbuilt};
 use crate::diag::{Code, Diagnostic};
@@ -66,7 +66,7 @@ pub(super) struct Place {
     /// Where.
     pub attach: Attach,
     /// Events to attach it to where the target lacks that one.
-    pub others: Vec<Name>,
+    pub others: Vec<Event>,
     /// Whether a target may lack them all.
     pub optional: bool,
     /// What to call the program, before it is made unique.
@@ -103,10 +103,10 @@ pub(super) fn resolve(decls: &Decls, spec: &ProbeSpec) -> Result<Place, Box<Diag
             Err(Box::new(instead(diagnostic, name, spec)))
         }
     }?;
-    if spec.optional && !matches!(place.attach, Attach::TpBtf(_)) {
+    if spec.optional && !matches!(place.attach, Attach::Event(_)) {
         return Err(Box::new(
             Diagnostic::new(Code::E0421, spec.span.after(), "no target lacks this")
-                .label("only a tracepoint can be optional")
+                .label("only a kernel event can be optional")
                 .help("leave the `?` away"),
         ));
     }
@@ -199,7 +199,7 @@ fn user(
         return Err(unknown_tracepoint(decls, name));
     };
     Ok(Place {
-        attach: Attach::TpBtf(event.clone()),
+        attach: Attach::Event(event.clone()),
         others: others.to_vec(),
         optional: false,
         name: format!("user_{}", name.name),

@@ -7,8 +7,8 @@
 use super::body::{ArgValue, ProbeArg, ProbeArgs, argument_field, int};
 use super::decls::{Decls, Tracepoint, TracepointArg, TypeDecl};
 use super::hir::{
-    Arg, Attach, BinOp, Builtin, Class, ClassLevel, Expr, ExprKind, Hir, MirrorId, Stmt, StmtKind,
-    UnOp,
+    Arg, Attach, BinOp, Builtin, Class, ClassLevel, Event, Expr, ExprKind, Hir, MirrorId, Stmt,
+    StmtKind, UnOp,
 };
 use super::probe::Place;
 use super::suggest::nearest;
@@ -101,7 +101,7 @@ pub(super) fn resolve(
     };
     let label = if name.name == "*" { "all" } else { name.name.as_str() };
     Ok(Place {
-        attach: Attach::TpBtf(event.into()),
+        attach: Attach::Event(Event::tracepoint(event)),
         others: Vec::new(),
         optional: false,
         name: format!("syscall_{label}_{}", when.name),

@@ -136,8 +136,9 @@ fn prototypes() -> (Arena<Prototype>, [PrototypeId; 2]) {
     let mut arena = Arena::new();
     let event = SmolStr::from("sched_switch");
     let strange = vec![param("x", KParamTy::Struct("task_struct".into()))];
-    let ids =
-        [newer, strange].map(|params| arena.alloc(Prototype { event: event.clone(), params }));
+    let ids = [newer, strange].map(|params| {
+        arena.alloc(Prototype { kind: PrototypeKind::Tracepoint, name: event.clone(), params })
+    });
     (arena, ids)
 }
 
@@ -226,7 +227,7 @@ pub(crate) fn script() -> Script {
         args: vec![Ty::Struct(hit)],
         span: at("emit hit { pid, nsecs }"),
     });
-    let switch = || Attach::TpBtf("sched_switch".into());
+    let switch = || Attach::Event(Event::tracepoint("sched_switch"));
     let spec = at("tracepoint:sched:sched_switch");
     hir.programs = vec![
         program("sched_switch", switch(), ClassLevel::NotAbi, spec),

@@ -70,7 +70,13 @@ fn print(decls: &Decls) -> String {
         writeln!(w, "map @{name} {:?} {:?}", map.kind, map.max_entries).unwrap();
     }
     for (name, t) in &decls.tracepoints {
-        writeln!(w, "user:{name} on {} locked {}", t.events.join(" else "), t.locked).unwrap();
+        writeln!(
+            w,
+            "user:{name} on {} locked {}",
+            t.events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" else "),
+            t.locked
+        )
+        .unwrap();
         for arg in &t.args {
             let places: Vec<String> = arg
                 .arg

@@ -609,12 +609,13 @@ impl Machine<'_> {
 
     /// An argument, found in the prototype that has the parameter names of the image's.
     fn argument(&self, arg: &Arg, ty: &Ty) -> u64 {
+        let event = Event::tracepoint(self.input.event);
         let names = self.input.image.events.get(self.input.event);
         let is_target = |id: &PrototypeId| {
             let prototype = &self.hir.prototypes[*id];
             names.is_some_and(|n| prototype.params.iter().map(|p| p.name.as_str()).eq(n))
         };
-        let places: Vec<_> = arg.places_in(self.hir, self.input.event).collect();
+        let places: Vec<_> = arg.places_in(&event).collect();
         let place = match places.as_slice() {
             [only] => only,
             all => all

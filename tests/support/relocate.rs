@@ -105,7 +105,7 @@ fn answer(hir: &Hir, accesses: &Accesses, question: &CoreReloc, input: &Input) -
         CoreReloc::StructSize(name) => Some(i64::from(image.struct_size(name).unwrap_or(0))),
         CoreReloc::Prototype(id) => {
             let prototype = &hir.prototypes[*id];
-            let target = image.events.get(prototype.event.as_str());
+            let target = image.events.get(prototype.name.as_str());
             // Loaders compare the number of parameters and their kinds; events of an image differ in number.
             Some(i64::from(target.is_some_and(|t| t.len() == prototype.params.len())))
         }

@@ -64,7 +64,7 @@ pub fn run(
     input: &Input,
     state: &mut State,
 ) -> Result<u64, String> {
-    let typed = matches!(hir.programs[index].attach, Attach::TpBtf(_));
+    let typed = matches!(hir.programs[index].attach, Attach::Event(_));
     run_form(hir, code, &code.programs[index], typed, input, state)
 }
 

@@ -278,7 +278,7 @@ impl<'h> Program<'_, 'h> {
             return value;
         }
         let event = self.event.clone();
-        let places: Vec<&ArgPlace> = arg.places_in(self.hir, &event).collect();
+        let places: Vec<&ArgPlace> = event.iter().flat_map(|event| arg.places_in(event)).collect();
         let read = self.unit.args.intern(ArgRead::of(self.hir, arg, ty));
         let mut done = Join::new();
         for (i, place) in places.iter().enumerate() {

@@ -5,10 +5,9 @@
 
 use super::Program;
 use crate::sema::hir::{
-    self, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
+    self, Event, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
 };
 use crate::sema::types::{Pointee, Ty};
-use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
 /// What the verifier knows about a pointer.
@@ -46,16 +45,21 @@ pub(super) struct Origins {
     /// Whether the arguments are typed by BTF.
     typed: bool,
     /// The event whose arguments they are.
-    event: SmolStr,
+    event: Option<Event>,
 }
 
 impl Origins {
     /// Looks at every assignment until nothing changes: a variable is what all of its values are.
-    pub(super) fn of(hir: &Hir, program: &hir::Program, event: &SmolStr, typed: bool) -> Origins {
+    pub(super) fn of(
+        hir: &Hir,
+        program: &hir::Program,
+        event: Option<&Event>,
+        typed: bool,
+    ) -> Origins {
         let mut assigned = Vec::new();
         assignments(&program.body, &mut assigned);
         assigned.retain(|(local, _)| matches!(program.locals[*local].ty, Ty::Ptr(_)));
-        let mut origins = Origins { locals: BTreeMap::new(), typed, event: event.clone() };
+        let mut origins = Origins { locals: BTreeMap::new(), typed, event: event.cloned() };
         loop {
             let mut changed = false;
             for (local, value) in &assigned {
@@ -80,7 +84,8 @@ impl Origins {
         match &expr.kind {
             ExprKind::Int(0) => Origin::NULL,
             ExprKind::Arg(arg) if self.typed => {
-                let absent = arg.places_in(hir, &self.event).any(|place| place.index.is_none());
+                let mut places = self.event.iter().flat_map(|event| arg.places_in(event));
+                let absent = places.any(|place| place.index.is_none());
                 Origin { known: true, nullable: arg.nullable || absent, pointer: true }
             }
             ExprKind::Local(local) => self.locals.get(local).copied().unwrap_or(Origin::NOTHING),

@@ -93,7 +93,12 @@ impl Script {
     }
 
     fn arg(&self, index: u32) -> Expr {
-        let places = vec![ArgPlace { prototypes: Vec::new(), index: Some(index) }];
+        let place = |event| ArgPlace {
+            event: Event::tracepoint(event),
+            prototypes: Vec::new(),
+            index: Some(index),
+        };
+        let places = ["sched_switch", "sched_wakeup"].map(place).to_vec();
         let arg = Arg { places, names: Vec::new(), nullable: false };
         self.expr(ExprKind::Arg(arg), Ty::Ptr(Pointee::Mirror(self.task)))
     }
@@ -148,7 +153,7 @@ impl Script {
     }
 
     fn tracepoint(&mut self, body: Vec<Stmt>) {
-        let attach = Attach::TpBtf("sched_switch".into());
+        let attach = Attach::Event(Event::tracepoint("sched_switch"));
         self.program(attach, la_arena::Arena::new(), body);
     }
 
@@ -177,7 +182,7 @@ fn run_queue_latency() {
     let start = s.map("start", MapKind::LruHash, vec![Ty::U32], MapValue::Plain(Ty::U64));
     let usecs = s.map("usecs", MapKind::PerCpuArray, vec![], MapValue::Agg(Agg::Hist));
     let wake = s.stmt(StmtKind::MapSet(s.entry(start, vec![s.pid(0)]), s.nsecs()));
-    s.program(Attach::TpBtf("sched_wakeup".into()), la_arena::Arena::new(), vec![wake]);
+    s.program(Attach::Event(Event::tracepoint("sched_wakeup")), la_arena::Arena::new(), vec![wake]);
     let ready = s.binary(BinOp::Eq, s.get(s.arg(1), "state"), s.int(0));
     let again = s.stmt(StmtKind::MapSet(s.entry(start, vec![s.pid(1)]), s.nsecs()));
     let again = s.when(ready, vec![again]);
@@ -312,7 +317,7 @@ fn aggregations_loops_and_texts() {
     };
     let step = s.expr(step, Ty::U64);
     body.push(s.stmt(StmtKind::Expr(step)));
-    s.program(Attach::TpBtf("sched_switch".into()), locals, body);
+    s.program(Attach::Event(Event::tracepoint("sched_switch")), locals, body);
     let (text, _) = s.lower();
     assert_eq!(text.matches("call bpf_for_each_map_elem").count(), 1, "{text}");
     // An entry that another processor made meanwhile is added to, of the one map that is not per CPU.
@@ -424,7 +429,7 @@ fn everything_else_keeps_what_the_verifiers_want() {
     let comm = s.expr(ExprKind::Builtin(Builtin::Comm), Ty::Str(16));
     let feed = StmtKind::Aggregate(s.entry(hists, vec![comm]), Some(read(&s, n, &Ty::U32)));
     body.extend([add, clear, s.stmt(feed)]);
-    s.program(Attach::TpBtf("sched_switch".into()), locals, body);
+    s.program(Attach::Event(Event::tracepoint("sched_switch")), locals, body);
     let exit = s.output(OutputKind::Exit, Vec::new());
     let exit = s.stmt(StmtKind::Output(exit, Vec::new()));
     s.program(Attach::Once(Once::Begin), la_arena::Arena::new(), vec![exit]);

@@ -6,9 +6,9 @@ use super::super::types;
 use super::super::{maps, section_name};
 use super::used::Used;
 use super::{
-    Action, Arg, Attach, Class, Constant, Culprit, Event, Field, Form, KernelType, Map, MapValue,
-    Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc, Ring,
-    Source, Type, Ubpf, VERSION,
+    Action, Arg, Attach, Class, Constant, Culprit, Event, EventKind, Field, Form, KernelType, Map,
+    MapValue, Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc,
+    Ring, Source, Type, Ubpf, VERSION,
 };
 use crate::bytes::fnv1a;
 use crate::ir::{self, reloc::ArgRead};
@@ -87,7 +87,7 @@ impl Describer<'_> {
             spec: self.text(program.span),
             at: self.place(program.span),
             attach: match &program.attach {
-                hir::Attach::TpBtf(event) => Attach::Tracepoint(event.to_string()),
+                hir::Attach::Event(event) => Attach::of(event.kind.into(), event.name.as_str()),
                 hir::Attach::Once(hir::Once::Begin) => Attach::Begin,
                 hir::Attach::Once(hir::Once::End) => Attach::End,
                 hir::Attach::Interval(nanoseconds) => Attach::Interval(*nanoseconds),
@@ -126,7 +126,8 @@ impl Describer<'_> {
         let others = others.map(|(form, function)| (form, function, true));
         let form = |(form, function, aside): (&ir::Form, &Function, bool)| Form {
             section: event_section(&form.event, form.typed),
-            event: form.event.to_string(),
+            kind: form.event.kind.into(),
+            event: form.event.name.to_string(),
             btf: form.typed,
             aside,
             insns: function.insns.len(),
@@ -173,26 +174,33 @@ impl Describer<'_> {
     }
 
     fn events(&self, flavors: &Flavors) -> Vec<Event> {
-        let mut names: Vec<&SmolStr> = Vec::new();
+        let mut events: Vec<&hir::Event> = Vec::new();
         for event in self.hir.programs.iter().flat_map(hir::Program::events) {
-            if !names.contains(&event) {
-                names.push(event);
+            if !events.contains(&event) {
+                events.push(event);
             }
         }
         let argument = |param: &hir::PrototypeParam| PrototypeArg {
             name: param.name.to_string(),
             ty: kernel_type(&param.ty),
         };
-        let event = |name: &SmolStr| {
-            let known =
-                self.hir.prototypes.iter().filter(|(_, prototype)| prototype.event == *name);
+        let event = |event: &hir::Event| {
+            let known = self.hir.prototypes.iter().filter(|(_, known)| known.is_of(event));
             let prototype = |(id, prototype): (hir::PrototypeId, &hir::Prototype)| Prototype {
                 typedef: flavors.prototype(id).map(ToString::to_string),
                 args: prototype.params.iter().map(argument).collect(),
+                ret: match &prototype.kind {
+                    hir::PrototypeKind::Tracepoint => None,
+                    hir::PrototypeKind::Function(ret) => Some(kernel_type(ret)),
+                },
             };
-            Event { name: name.to_string(), prototypes: known.map(prototype).collect() }
+            Event {
+                kind: event.kind.into(),
+                name: event.name.to_string(),
+                prototypes: known.map(prototype).collect(),
+            }
         };
-        names.into_iter().map(event).collect()
+        events.into_iter().map(event).collect()
     }
 
     fn map(&self, map: &hir::Map) -> Map {
@@ -372,6 +380,18 @@ fn kind_name(kind: hir::MapKind) -> &'static str {
         hir::MapKind::PerCpuHash => "percpuhash",
         hir::MapKind::Array => "array",
         hir::MapKind::PerCpuArray => "percpuarray",
+    }
+}
+
+impl From<hir::EventKind> for EventKind {
+    fn from(kind: hir::EventKind) -> EventKind {
+        match kind {
+            hir::EventKind::Tracepoint => EventKind::Tracepoint,
+            hir::EventKind::Fentry => EventKind::Fentry,
+            hir::EventKind::Fexit => EventKind::Fexit,
+            hir::EventKind::Kprobe => EventKind::Kprobe,
+            hir::EventKind::Kretprobe => EventKind::Kretprobe,
+        }
     }
 }
 

@@ -6,7 +6,9 @@
 use super::collect::{Collector, Namespace};
 use super::{Tracepoint, TracepointArg};
 use crate::diag::{Code, Diagnostic};
-use crate::sema::hir::{Arg, ArgPlace, KParamTy, Prototype, PrototypeId, PrototypeParam};
+use crate::sema::hir::{
+    Arg, ArgPlace, Event, KParamTy, Prototype, PrototypeId, PrototypeKind, PrototypeParam,
+};
 use crate::sema::suggest::nearest;
 use crate::sema::types::{IntTy, Pointee, Ty};
 use crate::sema::unbuilt::unbuilt;
@@ -18,7 +20,7 @@ use crate::syntax::ast::{
 };
 
 /// A kernel event and its known prototypes.
-type Event = (Name, Vec<PrototypeId>);
+type Known = (Event, Vec<PrototypeId>);
 
 impl Collector<'_> {
     // The kernel's
@@ -42,7 +44,8 @@ impl Collector<'_> {
         if !whole {
             return;
         }
-        let prototype = Prototype { event: decl.event.name.clone(), params };
+        let prototype =
+            Prototype { kind: PrototypeKind::Tracepoint, name: decl.event.name.clone(), params };
         // The library and a script may both know it.
         if !known.iter().any(|id| self.decls.hir.prototypes[*id] == prototype) {
             known.push(self.decls.hir.prototypes.alloc(prototype));
@@ -143,7 +146,7 @@ impl Collector<'_> {
     }
 
     /// Whether no event is there twice.
-    fn are_distinct(&mut self, decl: &TracepointDecl, events: &[Event]) -> bool {
+    fn are_distinct(&mut self, decl: &TracepointDecl, events: &[Known]) -> bool {
         let twice = events.iter().enumerate().find_map(|(i, (event, _))| {
             let first = events[..i].iter().position(|(earlier, _)| earlier == event)?;
             Some((&decl.sources[first], &decl.sources[i]))
@@ -159,7 +162,7 @@ impl Collector<'_> {
     }
 
     /// The kernel event and its known prototypes.
-    fn event(&mut self, source: &TracepointSource) -> Option<Event> {
+    fn event(&mut self, source: &TracepointSource) -> Option<Known> {
         if source.kind.name != "tracepoint" {
             self.source_kind(&source.kind);
             return None;
@@ -180,7 +183,7 @@ impl Collector<'_> {
         };
         match self.decls.prototypes.get(event) {
             Some(known) if known.is_empty() => None,
-            Some(known) => Some((event.into(), known.clone())),
+            Some(known) => Some((Event::tracepoint(event), known.clone())),
             None => {
                 let mut diagnostic =
                     Diagnostic::new(Code::E0401, target.span, format!("what the kernel passes to `{event}` is not known"))
@@ -213,7 +216,7 @@ impl Collector<'_> {
     }
 
     /// Finds an argument in every prototype of every event.
-    fn argument(&mut self, param: &TracepointParam, events: &[Event]) -> TracepointArg {
+    fn argument(&mut self, param: &TracepointParam, events: &[Known]) -> TracepointArg {
         let ty = typeexpr::resolve_kernel(&self.decls, &param.ty, &mut self.diags);
         let ty = self.argument_type(ty, param);
         let own = [param.name.name.clone()];
@@ -223,11 +226,11 @@ impl Collector<'_> {
             param.sources.iter().map(|s| s.name.clone()).collect()
         };
         let found: Vec<_> =
-            events.iter().map(|(_, known)| self.places(param, &ty, &names, known)).collect();
+            events.iter().map(|event| self.places(param, &ty, &names, event)).collect();
         let somewhere = found.iter().flatten().any(|place| place.index.is_some());
         for ((event, known), places) in events.iter().zip(&found) {
             if !(param.optional && somewhere) {
-                self.check_missing(param, event, &names, places, known);
+                self.check_missing(param, &event.name, &names, places, known);
             }
             self.check_distinct(param, places);
         }
@@ -242,7 +245,7 @@ impl Collector<'_> {
         param: &TracepointParam,
         ty: &Ty,
         names: &[Name],
-        known: &[PrototypeId],
+        (event, known): &Known,
     ) -> Vec<ArgPlace> {
         let mut places: Vec<ArgPlace> = Vec::new();
         for id in known {
@@ -258,7 +261,9 @@ impl Collector<'_> {
             let index = found.and_then(|at| u32::try_from(at).ok());
             match places.iter_mut().find(|place| place.index == index) {
                 Some(place) => place.prototypes.push(*id),
-                None => places.push(ArgPlace { prototypes: vec![*id], index }),
+                None => {
+                    places.push(ArgPlace { event: event.clone(), prototypes: vec![*id], index });
+                }
             }
         }
         places
@@ -453,5 +458,5 @@ fn prototype_text(prototype: &Prototype) -> String {
         format!("{ty}{gap}{}", p.name)
     };
     let params: Vec<String> = prototype.params.iter().map(param).collect();
-    format!("{}({})", prototype.event, params.join(", "))
+    format!("{}({})", prototype.name, params.join(", "))
 }

@@ -1,4 +1,4 @@
-//! Mirrors and what they stand on: kernel paths, their leaves, and the prototypes of kernel events.
+//! Mirrors and what they stand on: kernel paths and their leaves.
 
 use super::{BinOp, UnOp};
 use crate::sema::types::{IntTy, Ty};
@@ -149,48 +149,4 @@ pub enum KLeaf {
     Ints(IntTy, u32),
     /// An embedded struct: the path's value is its address.
     Struct(SmolStr),
-}
-
-/// What a kernel passes to a raw tracepoint: one of the forms that kernels are known to have.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Prototype {
-    /// The event without its category.
-    pub event: SmolStr,
-    /// The arguments, the leading `void *__data` not counted.
-    pub params: Vec<PrototypeParam>,
-}
-
-/// An argument in a [`Prototype`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PrototypeParam {
-    /// Its name.
-    pub name: SmolStr,
-    /// Its type.
-    pub ty: KParamTy,
-}
-
-/// A kernel type as far as CO-RE's type compatibility looks at it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KParamTy {
-    /// An integer or bool.
-    Int(IntTy),
-    /// An enum of that name.
-    Enum(SmolStr),
-    /// A struct of that name.
-    Struct(SmolStr),
-    /// A union of that name.
-    Union(SmolStr),
-    /// `void`, only as a pointer's target.
-    Void,
-    /// A pointer.
-    Ptr(Box<KParamTy>),
-    /// A function, only as a pointer's target.
-    Func {
-        /// What it gives.
-        ret: Box<KParamTy>,
-        /// What it takes.
-        params: Vec<KParamTy>,
-        /// Whether it takes more than these.
-        variadic: bool,
-    },
 }
