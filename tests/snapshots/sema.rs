@@ -39,7 +39,8 @@ const NO_FILE: &[Code] =
 /// Whether findings of a code are about objects and kernels, not about scripts; `tests/cli_relocate.rs`, `tests/cli_kernels.rs` and `tests/lacks.rs` have them.
 fn not_of_scripts(code: Code) -> bool {
     let relocation = ["E06", "E07"].iter().any(|group| code.as_str().starts_with(group));
-    relocation || matches!(code, Code::E0340 | Code::W1005 | Code::W1006 | Code::W1007 | Code::W1008)
+    relocation
+        || matches!(code, Code::E0340 | Code::W1005 | Code::W1006 | Code::W1007 | Code::W1008)
 }
 
 #[test]
