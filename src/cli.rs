@@ -9,13 +9,17 @@
     reason = "this module is the face of the program"
 )]
 
+mod atlas;
 mod btf;
 mod build;
+mod check;
 mod files;
 mod inspect;
+mod kernel;
 mod messages;
 mod relocate;
 mod text;
+mod uapi;
 
 pub use inspect::inspected;
 
@@ -43,10 +47,16 @@ enum Command {
     Build(build::Args),
     /// Show what is in an object: programs, maps, questions to the kernel, instructions.
     Inspect(inspect::Args),
+    /// Make an atlas of kernels, or list the kernels of one.
+    Atlas(atlas::Args),
     /// Write the few types of a kernel that objects need, for loaders on kernels without BTF.
     Btf(btf::Args),
+    /// Say on which kernels scripts and objects run, and why not on others.
+    Check(check::Args),
     /// Answer an object's questions for one kernel, or say what that kernel has not.
     Relocate(relocate::Args),
+    /// Browse the library of mirrors and user tracepoints, and keep its promises.
+    Uapi(uapi::Args),
 }
 
 /// How the process ends.
@@ -76,8 +86,11 @@ pub fn main() -> ! {
     let exit = match cli.command {
         Some(Command::Build(args)) => build::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Atlas(args)) => atlas::run(&args),
         Some(Command::Btf(args)) => btf::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
         Some(Command::Relocate(args)) => relocate::run(&args),
+        Some(Command::Uapi(args)) => uapi::run(&args),
         None => build::run(&cli.build),
     };
     std::process::exit(exit as i32)

@@ -19,7 +19,7 @@ pub mod reloc;
 pub mod verify;
 mod visit;
 
-use crate::sema::hir::{Event, EventKind, MapId};
+use crate::sema::hir::{Arg, ArgPlace, Event, EventKind, Hir, MapId, Program, PrototypeId};
 use crate::source::Span;
 pub use helper::Helper;
 use la_arena::{Arena, Idx};
@@ -367,23 +367,35 @@ pub struct Form {
     /// Whether the kernel knows the types of its arguments (`tp_btf`, `fentry`, `fexit`), so that it reads what they point to directly. Otherwise (`raw_tp`, `kprobe`, `kretprobe`) all kernel
     /// memory is read by `bpf_probe_read_kernel`, and the kernel needs no BTF.
     pub typed: bool,
+    /// The prototype of the function that it is for; none at a tracepoint, whose prototype programs ask for.
+    pub prototype: Option<PrototypeId>,
 }
 
 impl Form {
-    /// The forms of a program in the order of preference: the first is what stock loaders see. None of a program without an event.
-    pub fn of(program: &crate::sema::hir::Program, index: usize) -> impl Iterator<Item = Form> {
-        program.events().flat_map(move |event| {
-            let typed: &[bool] = match event.kind {
-                EventKind::Tracepoint => &[true, false],
-                EventKind::Fentry | EventKind::Fexit => &[true],
-                EventKind::Kprobe | EventKind::Kretprobe => &[false],
-            };
-            typed.iter().map(move |typed| Form {
-                program: index,
-                event: event.clone(),
-                typed: *typed,
-            })
+    /// Where it may find an argument: in one place, unless it asks for the prototype.
+    pub fn places<'a>(&'a self, arg: &'a Arg) -> impl Iterator<Item = &'a ArgPlace> {
+        arg.places_in(&self.event).filter(|place| {
+            self.prototype.is_none_or(|prototype| place.prototypes.contains(&prototype))
         })
+    }
+
+    /// The forms of a program in the order of preference: the first is what stock loaders see. None of a program without an event. Prototypes of a function cannot be told apart by a program:
+    /// for each there is a form.
+    pub fn of(hir: &Hir, program: &Program, index: usize) -> Vec<Form> {
+        let mut forms = Vec::new();
+        for event in program.events() {
+            let mut add = |typed, prototype| {
+                forms.push(Form { program: index, event: event.clone(), typed, prototype });
+            };
+            if event.kind == EventKind::Tracepoint {
+                add(true, None);
+                add(false, None);
+                continue;
+            }
+            let known = hir.prototypes.iter().filter(|(_, prototype)| prototype.is_of(event));
+            known.for_each(|(id, _)| add(!event.kind.is_probe(), Some(id)));
+        }
+        forms
     }
 }
 

@@ -3,9 +3,13 @@
 //! In: the files' names and a way to find them; by default those embedded in the compiler. Out: a [`Library`], in the order of the files, with everything decided that does not
 //! depend on a kernel. Invariant: it is made from what [`sema`](crate::sema) collects; the text of the files is only quoted.
 
+mod diff;
+pub mod lock;
 mod read;
 mod survey;
 
+pub use diff::{Break, Change, Diff, diff};
+pub use lock::Lock;
 pub use survey::{About, Question};
 
 use crate::sema::hir::KExpr;

@@ -10,6 +10,7 @@
 pub mod apply;
 mod asked;
 mod bring;
+mod calls;
 mod candidates;
 pub mod choose;
 mod compat;
@@ -17,6 +18,7 @@ mod constant;
 mod convert;
 pub mod edit;
 mod events;
+pub mod examine;
 mod fail;
 mod field;
 mod identity;
@@ -37,6 +39,7 @@ mod value;
 pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, Brought, aside_object, bring_in};
 pub use choose::choose;
+pub use examine::{Examination, Fate, Subject, examine};
 pub use identity::{Dependent, Foreign, Kinship, compiled_for, foreign};
 pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
@@ -387,6 +390,9 @@ pub struct Asked {
     /// What is asked.
     #[serde(serialize_with = "kind_name")]
     pub kind: CoreKind,
+    /// The kind of the local type, a number of [`crate::btf::kind`], `ENUM64` as `ENUM`.
+    #[serde(skip)]
+    pub root_kind: u32,
     /// The local type: `struct task_struct___user`.
     pub root: String,
     /// The path in it: `struct task_struct___user.pid`. Of a record that is broken, what is wrong with it.
@@ -410,7 +416,17 @@ pub fn minimal(
     target: &Target<'_>,
     shows_btf: bool,
 ) -> Result<Vec<u8>, RelocateError> {
-    minimal::minimal(objects, target, shows_btf)
+    minimal::minimal(objects, target, shows_btf, &[])
+}
+
+/// The same with the enums of these names as a whole.
+pub fn minimal_with(
+    objects: &[&Object<'_>],
+    target: &Target<'_>,
+    shows_btf: bool,
+    enums: &[&str],
+) -> Result<Vec<u8>, RelocateError> {
+    minimal::minimal(objects, target, shows_btf, enums)
 }
 
 /// Answers every CO-RE record of an object from a kernel's types.

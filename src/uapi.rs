@@ -5,9 +5,32 @@
 
 /// Name and text of every file.
 const FILES: &[(&str, &str)] = &[
+    ("block", include_str!("../uapi/block.ub")),
+    ("bprm", include_str!("../uapi/bprm.ub")),
+    ("cgroup", include_str!("../uapi/cgroup.ub")),
+    ("cred", include_str!("../uapi/cred.ub")),
+    ("fs", include_str!("../uapi/fs.ub")),
+    ("io_uring", include_str!("../uapi/io_uring.ub")),
+    ("irq", include_str!("../uapi/irq.ub")),
+    ("mm", include_str!("../uapi/mm.ub")),
+    ("module", include_str!("../uapi/module.ub")),
+    ("net", include_str!("../uapi/net.ub")),
+    ("ns", include_str!("../uapi/ns.ub")),
+    ("oom", include_str!("../uapi/oom.ub")),
+    ("power", include_str!("../uapi/power.ub")),
+    ("process", include_str!("../uapi/process.ub")),
+    ("reclaim", include_str!("../uapi/reclaim.ub")),
+    ("rq", include_str!("../uapi/rq.ub")),
     ("sched", include_str!("../uapi/sched.ub")),
+    ("signal", include_str!("../uapi/signal.ub")),
+    ("skb", include_str!("../uapi/skb.ub")),
+    ("slab", include_str!("../uapi/slab.ub")),
     ("syscall", include_str!("../uapi/syscall.ub")),
     ("task", include_str!("../uapi/task.ub")),
+    ("tcp", include_str!("../uapi/tcp.ub")),
+    ("timer", include_str!("../uapi/timer.ub")),
+    ("workqueue", include_str!("../uapi/workqueue.ub")),
+    ("writeback", include_str!("../uapi/writeback.ub")),
 ];
 
 /// The names of the library's files, sorted.

@@ -13,15 +13,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("diag", &["source"]),
     ("syntax", &["source", "diag"]),
     ("uapi", &[]),
+    ("registers", &[]),
     ("bytes", &["target"]),
     ("btf", &["target", "bytes", "sema"]),
     ("sema", &["source", "diag", "syntax", "uapi"]),
     ("ir", &["source", "sema"]),
     ("isa", &["source", "target", "sema", "ir"]),
-    ("lower", &["source", "diag", "target", "sema", "ir", "isa"]),
+    ("lower", &["source", "diag", "target", "registers", "sema", "ir", "isa"]),
     ("object", &["source", "diag", "target", "bytes", "btf", "sema", "ir", "isa"]),
     ("kernel", &["target", "bytes", "btf"]),
-    ("relocate", &["diag", "source", "target", "bytes", "btf", "isa", "object", "kernel"]),
+    (
+        "relocate",
+        &["diag", "source", "target", "registers", "bytes", "btf", "isa", "object", "kernel"],
+    ),
+    ("check", &["object", "kernel", "relocate"]),
+    ("atlas", &["target", "bytes", "btf", "object", "kernel", "relocate"]),
     ("library", &["source", "diag", "syntax", "uapi", "sema"]),
     (
         "driver",
@@ -31,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "source", "diag", "target", "sema", "library", "driver", "btf", "isa", "object",
-            "kernel", "relocate",
+            "kernel", "relocate", "atlas", "check",
         ],
     ),
 ];

@@ -1,12 +1,13 @@
 //! `ubpfc btf K --for prog.o -o min.btf`: the few types of a kernel that objects ask about.
 
 use super::files::{note, print_text, read_object, same_file, shown, write_product, write_stdout};
+use super::kernel::{Opened, open};
 use super::messages::{Findings, FormatArg, Stop};
-use super::relocate::{passed_over, stopped};
+use super::relocate::{known, passed_over, stopped};
 use super::text::{bold, clean, plural};
 use super::{Exit, inspect};
 use crate::diag::Code;
-use crate::kernel::{Form, Kernel};
+use crate::kernel::Form;
 use crate::object::read::Object;
 use crate::relocate;
 use crate::target::Endian;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `btf`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The kernel: `running`, or a file with its types: BTF, vmlinux, vmlinuz, also packed
+    /// The kernel: `running`, or a file with its types (BTF, vmlinux, vmlinuz, also packed), or a name out of the atlas
     #[arg(value_name = "KERNEL")]
     kernel: PathBuf,
     /// A module of the kernel, where types of modules are asked for; may be repeated
@@ -37,6 +38,12 @@ pub(super) struct Args {
     message_format: FormatArg,
 }
 
+impl Args {
+    fn open(&self) -> Result<Opened, Stop> {
+        open(&self.kernel, &self.module, None)
+    }
+}
+
 /// Writes the types that objects need.
 pub(super) fn run(args: &Args) -> Exit {
     let done = if args.objects.is_empty() { describe(args) } else { minimal(args) };
@@ -45,7 +52,7 @@ pub(super) fn run(args: &Args) -> Exit {
 
 /// Says what a kernel's types come from.
 fn describe(args: &Args) -> Result<(), Stop> {
-    let kernel = Kernel::open(&args.kernel, &args.module)?;
+    let Opened { kernel, .. } = args.open()?;
     let release = kernel.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
     let name = bold(&clean(&kernel.name));
     let form = match kernel.image.form() {
@@ -88,15 +95,20 @@ fn minimal(args: &Args) -> Result<(), Stop> {
     let files: Vec<(String, Vec<u8>)> =
         args.objects.iter().map(read).collect::<Result<_, Stop>>()?;
     let parse = |(name, bytes)| Ok((name, inspect::parse_object(name, bytes)?));
-    let files = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-    let objects: Vec<(&str, Object<'_>)> = files.map(parse).collect::<Result<_, Stop>>()?;
+    let objects = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    let objects: Vec<(&str, Object<'_>)> = objects.map(parse).collect::<Result<_, Stop>>()?;
 
     let mut needs = Vec::new();
     for (name, object) in &objects {
         let of_object = relocate::needs(object);
         needs.extend(of_object.map_err(|error| stopped(name, "the kernel", &error))?);
     }
-    let kernel = Kernel::open(&args.kernel, &args.module)?;
+    let Opened { kernel, atlas } = args.open()?;
+    if let Some(atlas) = atlas {
+        for (name, bytes) in &files {
+            known(atlas, name, bytes, &kernel.name)?;
+        }
+    }
     let loaded = relocate::load(&kernel, &needs)?;
     passed_over(&kernel.name, &loaded.warnings, args.message_format);
     let target = loaded.target()?;

@@ -22,6 +22,11 @@ pub(super) fn read_script(path: &Path) -> Result<String, Unreadable> {
     text(read(path, MAX_FILE_BYTES, "a script")?, &name)
 }
 
+/// The bytes of an atlas.
+pub(super) fn read_atlas(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    read(path, MAX_OBJECT_BYTES, "an atlas")
+}
+
 /// The bytes of an object; `-` is standard input.
 pub(super) fn read_object(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let bytes = read(path, MAX_OBJECT_BYTES, "an object")?;
@@ -34,6 +39,23 @@ pub(super) fn read_object(path: &Path) -> Result<Vec<u8>, Unreadable> {
         return Ok(bytes);
     };
     Err((Exit::Input, format!("{} {mistaken}", shown(path))))
+}
+
+/// The bytes of an object, or the text of a script, whichever the file is; `-` is standard input.
+pub(super) fn read_any(path: &Path) -> Result<Result<Vec<u8>, String>, Unreadable> {
+    let bytes = read(path, MAX_OBJECT_BYTES, "a script or an object")?;
+    let name = shown(path);
+    if bytes.starts_with(b"\x7fELF") {
+        return Ok(Ok(bytes));
+    }
+    if btf::byte_order(&bytes).is_ok() {
+        let why = "is BTF, the types of a kernel: give it with `--kernel`";
+        return Err((Exit::Input, format!("{name} {why}")));
+    }
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err((Exit::Input, format!("{name} is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    }
+    text(bytes, &name).map(Err)
 }
 
 /// What to call a file that is read.

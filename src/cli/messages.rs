@@ -76,6 +76,15 @@ impl Stop {
         Stop { exit, why: Why::Findings(findings) }
     }
 
+    /// The status, and the diagnostics; what is only text is said of the file.
+    pub(super) fn findings(self, file: &str) -> (Exit, Findings) {
+        let findings = match self.why {
+            Why::Findings(findings) => findings,
+            Why::Text(text) => Findings::about(file, Code::E0609, text),
+        };
+        (self.exit, findings)
+    }
+
     /// Says why, and gives the exit status.
     pub(super) fn say(self, format: FormatArg) -> Exit {
         match self.why {

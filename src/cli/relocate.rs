@@ -1,8 +1,7 @@
 //! `ubpfc relocate prog.o --kernel K -o out.o`: an object for one kernel, with nothing left to ask.
 
 mod advice;
-mod faults;
-mod kernel;
+pub(super) mod faults;
 mod report;
 
 use self::report::Report;
@@ -11,17 +10,18 @@ use super::files::{
     note, print_json, print_text, read_object, same_file, shown, write_product, write_stdout,
 };
 use super::inspect;
+use super::kernel::{KernelArgs, Opened};
 use super::messages::{Findings, FormatArg, Stop};
+use crate::atlas::Atlas;
 use crate::diag::Code;
-use crate::kernel::{Form, Kernel};
+use crate::kernel::Form;
 use crate::object::read::Object;
+use crate::object::ubpf::Ubpf;
 use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
 use anyhow::anyhow;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-
-pub(super) use kernel::KernelArgs;
 
 /// Arguments of `relocate`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,10 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
     let (policy, policy_name) = args.policy.policy();
     // What is wrong with the object is told before a kernel is looked for.
     inspect::parse_object(&name, &bytes)?;
-    let kernel = Kernel::open(&args.kernel.kernel, &args.kernel.module)?;
+    let Opened { kernel, atlas } = args.kernel.open()?;
+    if let Some(atlas) = atlas {
+        known(atlas, &name, &bytes, &kernel.name)?;
+    }
     let options = relocate::Options { policy, no_btf: args.kernel.no_btf };
     let relocate::Relocation { result, told } = relocate::relocate(&bytes, &kernel, options);
 
@@ -95,7 +98,8 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             if let Err(stop) = report.print(args) {
                 stop.say(args.message_format);
             }
-            return Err(refused(&name, &bytes, &title, report.kernel.form, refusal));
+            let ubpf = Object::parse(&bytes).ok().and_then(|object| object.ubpf().ok().flatten());
+            return Err(refused(&name, ubpf.as_ref(), &title, report.kernel.form, refusal));
         }
     };
     if let Some(foreign) = report.foreign.take() {
@@ -141,6 +145,16 @@ fn check(args: &Args) -> Result<(), Stop> {
     Ok(())
 }
 
+/// An object asks a kernel of an atlas nothing but what the atlas was asked.
+pub(super) fn known(atlas: &Atlas<'_>, name: &str, bytes: &[u8], kernel: &str) -> Result<(), Stop> {
+    let object = inspect::parse_object(name, bytes)?;
+    let unknown = atlas.unknown(&object).map_err(|error| stopped(name, kernel, &error))?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::new(Exit::Kernel, faults::unknown(name, kernel, &unknown)))
+}
+
 /// Warns of modules that cannot be read.
 pub(super) fn passed_over(kernel: &str, warnings: &[String], format: FormatArg) {
     for warning in warnings {
@@ -166,9 +180,13 @@ impl Report {
 }
 
 /// What to say about an object that cannot be relocated, and the status that it ends with.
-fn refused(name: &str, bytes: &[u8], kernel: &str, form: Form, refusal: Refusal) -> Stop {
-    let object = Object::parse(bytes).ok();
-    let ubpf = || object.and_then(|object| object.ubpf().ok().flatten());
+pub(super) fn refused(
+    name: &str,
+    ubpf: Option<&Ubpf>,
+    kernel: &str,
+    form: Form,
+    refusal: Refusal,
+) -> Stop {
     match refusal {
         Refusal::Kernel(error) => error.into(),
         Refusal::Plan(error) => stopped(name, kernel, &error),
@@ -181,10 +199,9 @@ fn refused(name: &str, bytes: &[u8], kernel: &str, form: Form, refusal: Refusal)
             Stop::new(Exit::Kernel, faults::no_event(name, kernel, &error.programs))
         }
         Refusal::Apply { error, at } => match &error {
-            ApplyError::Missing(unresolved) => Stop::new(
-                Exit::Kernel,
-                faults::missing(name, kernel, form, unresolved, ubpf().as_ref()),
-            ),
+            ApplyError::Missing(unresolved) => {
+                Stop::new(Exit::Kernel, faults::missing(name, kernel, form, unresolved, ubpf))
+            }
             ApplyError::Code { .. } | ApplyError::TwoSections(_) | ApplyError::Object(_) => {
                 Stop::new(Exit::Input, faults::broken_code(name, &error, at.as_ref()))
             }

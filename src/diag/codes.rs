@@ -99,7 +99,12 @@ codes! {
     E0321 "raw kernel memory in a user tracepoint"
     E0322 "whole mirror outside of `emit`"
     E0323 "kernel struct without a mirror"
+    E0330 "guard of an alternative that is taken in any case"
+    E0331 "guard that is not about what the target has"
     E0340 "program compiled against another kernel"
+    E0350 "line that is no promise of a lock"
+    E0351 "name that the library has not"
+    E0352 "change that breaks a promise of the library"
     E0399 "program below the demanded ABI class"
     // E04 probes, maps, output
     E0401 "event without a known prototype"
@@ -109,6 +114,7 @@ codes! {
     E0405 "unknown kind of map"
     E0406 "map size out of range"
     E0407 "setting out of range"
+    E0408 "argument that no one register holds"
     E0420 "unknown kind of probe"
     E0421 "malformed probe"
     E0422 "unknown user tracepoint"
@@ -152,19 +158,24 @@ codes! {
     E0611 "object that cannot be written anew"
     E0612 "program that the kernel has no event for"
     E0613 "object that is relocated already"
+    E0620 "program that uses what the kernel has not"
     // E07 kernel types
     E0701 "kernel file that cannot be read"
     E0702 "file without a kernel's types"
     E0703 "kernel types that are broken"
+    E0704 "question that the atlas was never asked"
+    E0705 "name of several kernels"
+    E0706 "atlas that cannot be read"
     // W1 warnings
     W1001 "comparison of different signs"
     W1002 "construct that needs the runner"
     W1003 "never used"
     W1004 "never reached"
     W1005 "kernel module that cannot be read"
-    W1006 "helper or kind of map that the kernel has not"
+    W1006 "helper, kind of map or program, or instruction that the kernel has not"
     W1007 "number whose size is another in the kernel, and is not asked for"
     W1008 "program that depends on a kernel other than this"
+    W1009 "number in network byte order compared with a constant"
 }
 
 impl Code {

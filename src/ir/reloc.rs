@@ -4,6 +4,7 @@
 //! makes a flavor of the kernel struct). A [`CoreReloc`] is one question about it, whose answer a loader patches into an instruction.
 
 use crate::sema::hir::{Arg, Hir, KParamTy, KStep, PrototypeId};
+use crate::sema::typeexpr::is_scalar_name;
 use crate::sema::types::{IntTy, Pointee, Ty};
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
@@ -136,6 +137,7 @@ impl ArgRead {
             Ty::Ptr(Pointee::Mirror(id)) => {
                 pointer(KParamTy::Struct(hir.mirrors[*id].kernel.clone()))
             }
+            Ty::Ptr(Pointee::Kernel(name)) if is_scalar_name(name) => pointer(KParamTy::Void),
             Ty::Ptr(Pointee::Kernel(name)) => pointer(KParamTy::Struct(name.clone())),
             Ty::Ptr(_) => pointer(KParamTy::Void),
             Ty::Int(int) => KParamTy::Int(*int),

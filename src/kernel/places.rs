@@ -59,7 +59,7 @@ impl Places {
     }
 
     /// The types that the kernel shows of itself.
-    pub(super) fn sysfs_image(&self) -> PathBuf {
+    pub fn sysfs_image(&self) -> PathBuf {
         self.root.join(SYSFS).join("vmlinux")
     }
 

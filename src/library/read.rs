@@ -8,7 +8,7 @@ use super::{
 };
 use crate::diag::Diags;
 use crate::sema::decls::{self, Decls, TypeDecl, ValueDecl};
-use crate::sema::hir::{self, ConstValue, EnumeratorValue, Hir, KExpr};
+use crate::sema::hir::{self, ConstValue, EnumeratorValue, Hir};
 use crate::sema::imports::{self, Importer, LoadedFile};
 use crate::sema::layout;
 use crate::sema::types::{IntTy, Pointee, Ty};
@@ -131,12 +131,24 @@ impl Reader<'_> {
         })
     }
 
-    fn alternative(&self, value: &KExpr) -> Alternative {
+    fn alternative(&self, alternative: &hir::Alternative) -> Alternative {
         Alternative {
-            text: one_line(self.sources.text(value.span)),
-            note: self.note(value.span),
-            value: value.clone(),
+            text: self.code(alternative.span),
+            note: self.note(alternative.span),
+            value: alternative.value.clone(),
         }
+    }
+
+    /// A piece of code on one line, without the comments in it.
+    fn code(&self, span: Span) -> String {
+        let mut code = String::new();
+        let mut from = span.start;
+        for comment in self.trivia().comments_in(span.start, span.end) {
+            code.push_str(self.sources.text(Span { start: from, end: comment.span.start, ..span }));
+            from = comment.span.end;
+        }
+        code.push_str(self.sources.text(Span { start: from, ..span }));
+        one_line(&code)
     }
 
     /// The comment behind something on its line.
@@ -244,6 +256,6 @@ fn number(int: IntTy, value: u64) -> i128 {
 }
 
 /// Text on one line, with single blanks.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -16,6 +16,7 @@ mod mirror;
 mod origin;
 mod output;
 mod packet;
+mod register;
 mod stmt;
 mod value;
 mod walk;
@@ -26,7 +27,7 @@ mod tests;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::ir::reloc::{Accesses, Args};
 use crate::ir::{Form, Func, Module, Rodata, RodataVar, SlotId};
-use crate::sema::hir::{self, Arg, ConstValue, Event, Hir, LocalId, ParamId};
+use crate::sema::hir::{self, Arg, ConstValue, Hir, LocalId, ParamId};
 use crate::sema::layout;
 use crate::sema::types::{IntTy, Ty};
 use crate::source::Span;
@@ -56,9 +57,10 @@ pub fn build(hir: &Hir, target: Target) -> Result<Module, Diags> {
     }
     let (mut funcs, mut others) = (Vec::new(), Vec::new());
     for (index, program) in hir.programs.iter().enumerate() {
-        let mut forms = Form::of(program, index);
-        funcs.push(Program::new(&mut unit, program, forms.next().as_ref()).build());
-        others.extend(forms);
+        let mut forms = Form::of(hir, program, index).into_iter();
+        let first = forms.next();
+        funcs.push(Program::new(&mut unit, program, first.as_ref()).build());
+        others.extend(distinct(hir, program, first.into_iter().chain(forms)).into_iter().skip(1));
     }
     if unit.diags.has_errors() {
         return Err(unit.diags);
@@ -66,6 +68,23 @@ pub fn build(hir: &Hir, target: Target) -> Result<Module, Diags> {
     let others = others.into_iter().filter_map(|form| unit.other(form)).collect();
     let Unit { callbacks, accesses, args, rodata, .. } = unit;
     Ok(Module { funcs, others, callbacks, accesses, args, rodata })
+}
+
+/// The forms of a program that differ in more than the prototype that they are for.
+fn distinct(hir: &Hir, program: &hir::Program, forms: impl Iterator<Item = Form>) -> Vec<Form> {
+    let mut args = Vec::new();
+    walk::args(&program.body, &mut args);
+    let mut seen: Vec<(hir::Event, bool, Vec<Option<u32>>)> = Vec::new();
+    let is_new = |form: &Form| {
+        let Some(prototype) = form.prototype.map(|id| &hir.prototypes[id]) else { return true };
+        let place = |arg: &&Arg| prototype.place(form.event.kind, &arg.names).map(|found| found.0);
+        let places = args.iter().map(place).collect();
+        let what = (form.event.clone(), form.typed, places);
+        let is_new = !seen.contains(&what);
+        seen.push(what);
+        is_new
+    };
+    forms.filter(is_new).collect()
 }
 
 /// Where the parts of a map's key are.
@@ -236,8 +255,8 @@ struct Program<'u, 'h> {
     unit: &'u mut Unit<'h>,
     hir: &'h Hir,
     source: &'h hir::Program,
-    /// The event whose arguments it reads; none where it has none.
-    event: Option<Event>,
+    /// The form that it is built in; none where it has no event.
+    form: Option<Form>,
     f: FuncBuilder,
     /// The stack slots of variables that live in memory.
     slots: BTreeMap<LocalId, SlotId>,
@@ -264,13 +283,12 @@ impl<'u, 'h> Program<'u, 'h> {
         form: Option<&Form>,
     ) -> Program<'u, 'h> {
         let hir = unit.hir;
-        let event = form.map(|form| form.event.clone());
-        let origins = Origins::of(hir, source, event.as_ref(), form.is_some_and(|form| form.typed));
+        let origins = Origins::of(hir, source, form);
         Program {
             unit,
             hir,
             source,
-            event,
+            form: form.cloned(),
             f: FuncBuilder::new(source.name.clone(), source.span),
             slots: BTreeMap::new(),
             scratch: None,

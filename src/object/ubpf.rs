@@ -169,6 +169,9 @@ pub struct Form {
     pub insns: usize,
     /// How many bytes of stack it uses.
     pub frame: u32,
+    /// At a function: for each of [`Program::args`] its index among the function's arguments, after which the result follows, that the form is compiled for; null where the function lacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Option<u32>>,
     /// The instructions that read arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ArgRead>,
@@ -240,8 +243,8 @@ pub enum EventKind {
     Kretprobe,
 }
 
-/// What a program promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a program promises, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Nothing but the locked library.

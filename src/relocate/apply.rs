@@ -8,10 +8,12 @@ mod records;
 mod tables;
 mod verify;
 
+pub(super) use records::by_name;
+
 use super::edit::{At, Code};
 use super::prune::prune;
 use super::reach::Reach;
-use super::{Access, Action, Edit, Missing, Plan, Policy};
+use super::{Access, Action, Edit, Fixup, Missing, Plan, Policy};
 use crate::isa::code::Insn;
 use crate::isa::encode::SLOT;
 use crate::object::UBPF_SECTION;
@@ -148,23 +150,49 @@ fn in_place(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), App
 }
 
 /// Whether a loader leaves the programs of a section alone unless it is told otherwise: they need not be able to run.
-fn is_optional(section: &str) -> bool {
+pub(super) fn is_optional(section: &str) -> bool {
     section.starts_with('?')
 }
 
-/// Edits the code, and removes what cannot run.
-fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), ApplyError> {
-    let mut code = Code::read(object)?;
-    let at = |fixup: &super::Fixup| At { section: fixup.section, slot: fixup.slot };
+/// Code with a plan's answers in it, before anything is removed.
+pub(super) struct Settled {
+    /// The code.
+    pub(super) code: Code,
+    /// What of it can run.
+    pub(super) reach: Reach,
+    /// The instructions that have no answer, which nothing comes after.
+    stops: BTreeSet<At>,
+}
+
+/// A question without an answer in code that must not need it.
+pub(super) struct Open<'p> {
+    /// Where it is in the settled code.
+    pub(super) at: At,
+    /// The question.
+    pub(super) fixup: &'p Fixup,
+    /// Why there is no answer.
+    pub(super) missing: &'p Missing,
+}
+
+/// Where a record was.
+fn place(fixup: &Fixup) -> At {
+    At { section: fixup.section, slot: fixup.slot }
+}
+
+/// Puts a plan's answers into the code of the object that it is for, and finds out what can run then.
+pub(super) fn settle(
+    mut code: Code,
+    object: &Object<'_>,
+    plan: &Plan,
+) -> Result<Settled, ApplyError> {
     let missing = plan.fixups.iter().filter(|fixup| matches!(fixup.edit, Edit::Missing(_)));
-    let missing: BTreeSet<At> = missing.map(at).collect();
-    let edits = plan.fixups.iter().filter(|fixup| !missing.contains(&at(fixup)));
+    let missing: BTreeSet<At> = missing.map(place).collect();
+    let edits = plan.fixups.iter().filter(|fixup| !missing.contains(&place(fixup)));
     let edits = edits.filter_map(|fixup| match &fixup.edit {
-        Edit::Replace(insns) => Some((at(fixup), insns.clone())),
+        Edit::Replace(insns) => Some((place(fixup), insns.clone())),
         Edit::Missing(_) => None,
     });
     code.replace(&edits.collect())?;
-
     let stops: BTreeSet<At> = missing.iter().map(|at| code.now(*at)).collect();
     let reach = Reach::of(&code, object, &stops)?;
     if let Some(at) = verify::poisoned(&code, &reach)
@@ -172,16 +200,60 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
     {
         return Err(section.error(at.slot, "it is poisoned already, by another relocation"));
     }
-    let mut accesses = Vec::new();
-    let mut poisoned = BTreeMap::new();
-    let unresolved = unresolved(&code, object, plan, &reach)?;
+    Ok(Settled { code, reach, stops })
+}
+
+impl Settled {
+    /// Every question without an answer in code that a loader takes without being told to.
+    pub(super) fn open<'p>(&self, plan: &'p Plan) -> Vec<Open<'p>> {
+        let missing = plan.fixups.iter().filter_map(|fixup| match &fixup.edit {
+            Edit::Missing(missing) => {
+                let at = self.code.now(place(fixup));
+                let section = self.code.sections.get(&fixup.section)?;
+                (!is_optional(&section.name)).then_some(Open { at, fixup, missing })
+            }
+            Edit::Replace(_) => None,
+        });
+        missing.collect()
+    }
+
+    /// What could run if every question had an answer: who mends one that can run wants to know of all that is left to mend after it.
+    pub(super) fn beyond(&self, object: &Object<'_>) -> Result<Reach, ApplyError> {
+        Reach::of(&self.code, object, &BTreeSet::new())
+    }
+
+    /// Every question without an answer that can run where it must not, and what comes after one of them.
+    fn unresolved(&self, object: &Object<'_>, plan: &Plan) -> Result<Vec<Unresolved>, ApplyError> {
+        let open = self.open(plan);
+        if !open.iter().any(|open| self.reach.runs(open.at)) {
+            return Ok(Vec::new());
+        }
+        let beyond = self.beyond(object)?;
+        let runs = open.iter().filter(|open| self.reach.runs(open.at) || beyond.runs(open.at));
+        Ok(runs.map(Unresolved::from).collect())
+    }
+}
+
+impl From<&Open<'_>> for Unresolved {
+    fn from(open: &Open<'_>) -> Unresolved {
+        Unresolved { access: open.fixup.access.clone(), missing: open.missing.clone() }
+    }
+}
+
+/// Edits the code, and removes what cannot run.
+fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), ApplyError> {
+    let settled = settle(Code::read(object)?, object, plan)?;
+    let unresolved = settled.unresolved(object, plan)?;
     if !unresolved.is_empty() {
         return Err(ApplyError::Missing(unresolved));
     }
+    let Settled { mut code, reach, stops } = settled;
+    let mut accesses = Vec::new();
+    let mut poisoned = BTreeMap::new();
     for fixup in &plan.fixups {
         let mut access = fixup.access.clone();
         if let Edit::Missing(_) = &fixup.edit {
-            let here = code.now(at(fixup));
+            let here = code.now(place(fixup));
             let section = code.sections.get(&fixup.section);
             access.action = if reach.runs(here) {
                 let width = section.map_or(1, |section| section.width(here.slot));
@@ -194,7 +266,7 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
         accesses.push(access);
     }
     code.replace(&poisoned)?;
-    let answers = plan.fixups.iter().map(|fixup| code.now(at(fixup))).collect();
+    let answers = plan.fixups.iter().map(|fixup| code.now(place(fixup))).collect();
     prune(&mut code, &reach, &stops, &answers)?;
 
     let mut sections = BTreeMap::new();
@@ -204,35 +276,6 @@ fn strict(object: &Object<'_>, plan: &Plan) -> Result<(Done, Vec<Access>), Apply
         sections.insert(*index, data);
     }
     Ok((Done { sections, code: Some(code) }, accesses))
-}
-
-/// Every question without an answer that can run where it must not. What comes after one of them counts as well, as if that one had an answer: who mends it wants to know of
-/// all that is left to mend.
-fn unresolved(
-    code: &Code,
-    object: &Object<'_>,
-    plan: &Plan,
-    reach: &Reach,
-) -> Result<Vec<Unresolved>, ApplyError> {
-    let missing = plan.fixups.iter().filter_map(|fixup| match &fixup.edit {
-        Edit::Missing(missing) => {
-            let at = code.now(At { section: fixup.section, slot: fixup.slot });
-            let section = code.sections.get(&fixup.section)?;
-            (!is_optional(&section.name)).then_some((at, fixup, missing))
-        }
-        Edit::Replace(_) => None,
-    });
-    let missing: Vec<_> = missing.collect();
-    if !missing.iter().any(|(at, ..)| reach.runs(*at)) {
-        return Ok(Vec::new());
-    }
-    let beyond = Reach::of(code, object, &BTreeSet::new())?;
-    let runs = missing.into_iter().filter(|(at, ..)| reach.runs(*at) || beyond.runs(*at));
-    let unresolved = runs.map(|(_, fixup, missing)| Unresolved {
-        access: fixup.access.clone(),
-        missing: missing.clone(),
-    });
-    Ok(unresolved.collect())
 }
 
 /// The section `.ubpf` of an object of our own: no question is left, functions have other lengths, and it says what for.

@@ -4,7 +4,7 @@ use super::bring::aside_object;
 use super::reason::spell;
 use super::record::{self, Record, Records};
 use super::spec::Spec;
-use super::{Asked, Policy, RelocateError, report};
+use super::{Asked, Policy, RelocateError, candidates, report};
 use crate::btf::Btf;
 use crate::object::read::Object;
 
@@ -36,6 +36,7 @@ fn question(types: &Btf<'_>, record: &Record<'_>) -> Asked {
         insn: record.insn,
         at: record.at.clone(),
         kind: record.core.kind,
+        root_kind: candidates::root_kind(types, root).unwrap_or(0),
         root: spell(types, root),
         local,
     }

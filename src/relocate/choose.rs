@@ -141,30 +141,22 @@ pub fn choose(
     target: &crate::kernel::Target<'_>,
     shows_btf: bool,
 ) -> Result<Choice, ChooseError> {
-    let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
-    let shows_btf = shows_btf && !events.hidden();
-    let chooser = Chooser { ubpf, events, shows_btf };
-    let (mut programs, mut lost) = (Vec::new(), Vec::new());
-    for (index, program) in ubpf.programs.iter().enumerate() {
-        if program.forms.is_empty() {
-            continue;
-        }
-        let (taken, tried) = chooser.program(program);
-        let name = program.name.clone();
-        if taken.is_some() || program.optional {
-            programs.push(Chosen { program: index, name, taken, tried });
-        } else {
-            let mut near: Vec<String> =
-                tried.iter().flat_map(|tried| chooser.events.near(&tried.event)).collect();
-            near.sort();
-            near.dedup();
-            near.retain(|near| tried.iter().all(|tried| tried.event != *near));
-            let ubpf::Place { file, line, col } = program.at.clone();
-            let at = Some(Place { file, line, col, text: String::new() });
-            lost.push(Lost { program: index, name, at, tried, near });
-        }
+    let chooser = Chooser::new(ubpf, target, shows_btf);
+    let (choice, mut lost) = chooser.each();
+    if lost.is_empty() {
+        return Ok(choice);
     }
-    if lost.is_empty() { Ok(Choice { programs }) } else { Err(ChooseError { programs: lost }) }
+    lost.iter_mut().for_each(|lost| chooser.help(lost));
+    Err(ChooseError { programs: lost })
+}
+
+/// The same, where programs that the target has no event for keep no other from being brought in: what is chosen, in which they are left out, and those programs, without names that are near.
+pub(super) fn choose_each(
+    ubpf: &Ubpf,
+    target: &crate::kernel::Target<'_>,
+    shows_btf: bool,
+) -> (Choice, Vec<Lost>) {
+    Chooser::new(ubpf, target, shows_btf).each()
 }
 
 struct Chooser<'c, 't, 'a> {
@@ -179,7 +171,44 @@ struct Bound {
     args: Vec<BoundArg>,
 }
 
-impl Chooser<'_, '_, '_> {
+impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
+    fn new(ubpf: &'c Ubpf, target: &'t crate::kernel::Target<'a>, shows_btf: bool) -> Self {
+        let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+        let shows_btf = shows_btf && !events.hidden();
+        Chooser { ubpf, events, shows_btf }
+    }
+
+    /// What becomes of each program.
+    fn each(&self) -> (Choice, Vec<Lost>) {
+        let (mut programs, mut lost) = (Vec::new(), Vec::new());
+        for (index, program) in self.ubpf.programs.iter().enumerate() {
+            if program.forms.is_empty() {
+                continue;
+            }
+            let (taken, tried) = self.program(program);
+            let name = program.name.clone();
+            if taken.is_none() && !program.optional {
+                let ubpf::Place { file, line, col } = program.at.clone();
+                let at = Some(Place { file, line, col, text: String::new() });
+                let (name, tried) = (name.clone(), tried.clone());
+                lost.push(Lost { program: index, name, at, tried, near: Vec::new() });
+            }
+            programs.push(Chosen { program: index, name, taken, tried });
+        }
+        (Choice { programs }, lost)
+    }
+
+    /// Adds names that are near to those of the events that the target has not.
+    fn help(&self, lost: &mut Lost) {
+        let tried = &lost.tried;
+        let mut near: Vec<String> =
+            tried.iter().flat_map(|tried| self.events.near(&tried.event)).collect();
+        near.sort();
+        near.dedup();
+        near.retain(|near| tried.iter().all(|tried| tried.event != *near));
+        lost.near = near;
+    }
+
     /// The form for the first event that is there; failing that, for the first that may be there.
     fn program(&self, program: &Program) -> (Option<Taken>, Vec<TriedEvent>) {
         let mut events: Vec<&str> = Vec::new();

@@ -370,6 +370,11 @@ impl Section {
         }
     }
 
+    /// Where what is at a slot now was.
+    pub fn was(&self, now: usize) -> usize {
+        self.moved.partition_point(|moved| *moved <= now).saturating_sub(1)
+    }
+
     /// Where a note about a slot of the section as it was belongs now; nowhere when the rest of its function is gone.
     pub fn carried(&self, was: usize) -> Option<usize> {
         let to = *self.moved.get(was)?;

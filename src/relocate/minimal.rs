@@ -30,8 +30,10 @@ pub(super) fn minimal(
     objects: &[&Object<'_>],
     target: &Target<'_>,
     shows_btf: bool,
+    enums: &[&str],
 ) -> Result<Vec<u8>, RelocateError> {
     let mut kept = Kept::new(target);
+    kept.enums(enums, target).map_err(RelocateError::Target)?;
     for object in objects {
         let Some(types) = object.types()? else { continue };
         let aside = aside_object(object)?;

@@ -118,7 +118,7 @@ pub fn needs(object: &Object<'_>) -> Result<Vec<(u32, String)>, RelocateError> {
 }
 
 /// What an object says of its programs, if there is something to choose.
-fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
+pub(super) fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
     let chooses = |ubpf: &Ubpf| {
         ubpf.target.is_none() && ubpf.programs.iter().any(|program| !program.forms.is_empty())
     };
@@ -126,7 +126,7 @@ fn chosen_from(object: &Object<'_>) -> Result<Option<Ubpf>, ReadError> {
 }
 
 /// What a kernel is called in an object that was relocated for it: its file without the folder, since the same input gives the same object wherever it is.
-fn recorded(kernel: &Kernel) -> RelocatedFor {
+pub(super) fn recorded(kernel: &Kernel) -> RelocatedFor {
     let file = Path::new(&kernel.name).file_name().unwrap_or_default();
     RelocatedFor { name: file.to_string_lossy().into_owned(), release: kernel.release.clone() }
 }
@@ -216,7 +216,7 @@ fn helped(mut error: ApplyError, target: &Target<'_>) -> ApplyError {
 }
 
 /// An error of applying, with the line that it is about.
-fn unapplied(error: ApplyError, object: &Object<'_>) -> Refusal {
+pub(super) fn unapplied(error: ApplyError, object: &Object<'_>) -> Refusal {
     let at = match &error {
         ApplyError::Code { function, insn, .. } => record::line_at(object, function, *insn),
         ApplyError::Missing(_)

@@ -5,6 +5,7 @@
 
 mod collect;
 mod order;
+mod prototypes;
 mod settings;
 mod structs;
 mod tracepoints;
@@ -38,8 +39,10 @@ pub struct Decls {
     pub tracepoints: Table<Tracepoint>,
     /// Maps that `let` declares.
     pub maps: Table<MapDecl>,
-    /// Prototypes by event.
+    /// Prototypes by tracepoint.
     pub prototypes: Table<Vec<PrototypeId>>,
+    /// Prototypes by function.
+    pub functions: Table<Vec<PrototypeId>>,
     /// Settings of `config` blocks.
     pub config: Config,
 }

@@ -17,8 +17,11 @@ mod event;
 mod kernel;
 mod walk;
 
-pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam};
-pub use kernel::{KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror, MirrorField};
+pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
+pub use kernel::{
+    Alternative, Guard, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, Mirror,
+    MirrorField,
+};
 
 use super::skb;
 use super::types::{IntTy, Ty};

@@ -9,12 +9,18 @@ mod place;
 pub mod show;
 
 use super::decls::{Decls, ValueDecl};
-use super::hir::{BinOp, ConstValue, EnumeratorValue, KExpr, KExprKind, KPath, KThen, UnOp};
+use super::hir::{
+    Alternative, BinOp, ConstValue, EnumeratorValue, Guard, KExpr, KExprKind, KLeaf, KPath, KThen,
+    UnOp,
+};
 use super::types::{IntTy, Ty};
 use super::{arith, consteval, fold, typeexpr, unbuilt};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
-use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Ident, Name, TypeExpr, UnaryOp};
+use crate::syntax::ast::{
+    self, BinaryOp, Expr, ExprKind, Ident, Name, TypeExpr, TypeExprKind, UnaryOp,
+};
+use leaf::KnownLeaf;
 use place::Place;
 pub(super) use place::same_type;
 
@@ -27,6 +33,8 @@ pub struct Field<'a> {
     pub ty: &'a Ty,
     /// The width after `:`, which says that the kernel has a bitfield there.
     pub bits: Option<u8>,
+    /// Whether the target may lack it.
+    pub optional: bool,
     /// Where it is declared.
     pub span: Span,
 }
@@ -38,30 +46,45 @@ pub fn member(
     field: &Field<'_>,
     name: &Ident,
     diags: &mut Diags,
-) -> Option<KExpr> {
-    let mut lower = Lower { decls, sources, field, diags };
+) -> Option<Alternative> {
+    let mut lower = Lower { decls, sources, field, asked: field.optional, diags };
     let place = lower.root(&name.name, name.span);
     let value = lower.read(place, Want::Field)?;
-    Some(lower.finish(value))
+    let value = lower.finish(value);
+    Some(Alternative { span: value.span, value, guards: Vec::new() })
 }
 
-/// One alternative: the value of `e`.
+/// One alternative; `last` says that no other follows.
 pub fn alternative(
     decls: &Decls,
     sources: &Sources,
     field: &Field<'_>,
-    e: &Expr,
+    written: &ast::Alternative,
+    last: bool,
     diags: &mut Diags,
-) -> Option<KExpr> {
-    let mut lower = Lower { decls, sources, field, diags };
+) -> Option<Alternative> {
+    let asked = field.optional || !last;
+    let mut lower = Lower { decls, sources, field, asked, diags };
+    let e = &written.value;
     let value = match field.ty {
-        Ty::Int(_) | Ty::Bool | Ty::Enum(_) => lower.value(e, Want::Field)?,
-        _ => {
-            let place = lower.place(e)?;
-            lower.read(place, Want::Field)?
-        }
+        Ty::Int(_) | Ty::Bool | Ty::Enum(_) => lower.value(e, Want::Field),
+        _ => lower.place(e).and_then(|place| lower.read(place, Want::Field)),
     };
-    Some(lower.finish(value))
+    let mut guards = Vec::new();
+    if let Some(guard) = &written.guard {
+        lower.guard(guard, &mut guards)?;
+        if !asked {
+            let last = "this is the last alternative of a field that every target has";
+            lower.diags.push(
+                Diagnostic::new(Code::E0330, guard.span, last)
+                    .label("it is taken where nothing else is, so that it needs no guard")
+                    .help("leave the guard out, or mark the field as optional with `?` after its name"),
+            );
+            return None;
+        }
+    }
+    let value = lower.finish(value?);
+    Some(Alternative { value, guards, span: written.span })
 }
 
 /// What a path's value is for.
@@ -77,6 +100,8 @@ struct Lower<'a> {
     decls: &'a Decls,
     sources: &'a Sources,
     field: &'a Field<'a>,
+    /// Whether the target is asked if the alternative applies.
+    asked: bool,
     diags: &'a mut Diags,
 }
 
@@ -98,6 +123,10 @@ impl Lower<'_> {
                 self.named_constant(name, span)
             }
             ExprKind::Name(_) | ExprKind::Field { .. } | ExprKind::Index { .. } => {
+                let place = self.place(e)?;
+                self.read(place, want)
+            }
+            ExprKind::Call { callee, .. } if callee.name == place::CONTAINER_OF => {
                 let place = self.place(e)?;
                 self.read(place, want)
             }
@@ -185,15 +214,13 @@ impl Lower<'_> {
                 let decl = &self.decls.hir.enums[id];
                 match decl.enumerators.get(index as usize).map(|e| &e.value)? {
                     EnumeratorValue::Const(value) => Some(number(*value, IntTy::S64, span)),
-                    EnumeratorValue::Kernel { names, optional: false } if names.len() == 1 => {
-                        let kind = KExprKind::Enumerator {
-                            enum_name: decl.kernel.clone()?,
-                            name: names.first()?.clone(),
-                        };
-                        Some(KExpr { kind, ty: Ty::S64, span })
-                    }
-                    EnumeratorValue::Kernel { .. } => {
-                        self.unbuilt("an enumerator with alternatives inside an expression", span)
+                    EnumeratorValue::Kernel { names, .. } => {
+                        let (enum_name, names) = (decl.kernel.clone()?, names.clone());
+                        Some(KExpr {
+                            kind: KExprKind::Enumerator { enum_name, names },
+                            ty: Ty::S64,
+                            span,
+                        })
                     }
                 }
             }
@@ -213,6 +240,9 @@ impl Lower<'_> {
         match &e.kind {
             ExprKind::Name(name) => self.constant(name).is_none(),
             ExprKind::Field { .. } | ExprKind::Index { .. } => true,
+            ExprKind::Call { callee, .. } => callee.name == place::CONTAINER_OF,
+            // `(u64)(struct sock *)sk` is an address.
+            ExprKind::Cast(TypeExpr { kind: TypeExprKind::Ptr(_), .. }, _) => true,
             _ => false,
         }
     }
@@ -244,7 +274,7 @@ impl Lower<'_> {
             UnaryOp::Not => UnOp::LogNot,
             UnaryOp::BitNot => UnOp::Not,
             UnaryOp::Deref => return self.unbuilt("dereferencing with `*` in a mirror", span),
-            UnaryOp::AddrOf => return self.unbuilt("taking an address in a mirror", span),
+            UnaryOp::AddrOf => return self.refuse(span, "an address is no number"),
         };
         let (value, int) = self.operand(operand)?;
         let ty = if op == UnOp::Not { arith::widened(int) } else { IntTy::S64 };
@@ -277,13 +307,70 @@ impl Lower<'_> {
             ("bit", _) => {
                 self.refuse(span, "`bit` takes a word and the number of a bit: `bit(flags, 3)`")
             }
-            ("container_of", _) => self.unbuilt("`container_of` in a mirror", span),
-            ("has", _) => self.unbuilt("`has` in a mirror", span),
+            ("ntohs" | "ntohl" | "ntohll", [value]) => {
+                let bits = match callee.name.as_str() {
+                    "ntohs" => 16,
+                    "ntohl" => 32,
+                    _ => 64,
+                };
+                let value = Box::new(self.value(value, Want::Number(IntTy { bits, signed: false }))?);
+                let ty = if bits == 64 { Ty::U64 } else { Ty::S64 };
+                Some(KExpr { kind: KExprKind::FromNetwork(bits, value), ty, span })
+            }
+            ("has", _) => self.refuse(
+                callee.span,
+                "what the target must have stands behind the value: `di if has(r15) else bx`",
+            ),
             _ => self.refuse(
                 callee.span,
-                "the functions of mirrors are `bit(word, n)` and `container_of`",
+                "the functions of mirrors are `bit(word, n)`, `ntohs`, `ntohl`, `ntohll` and `container_of`",
             ),
         }
+    }
+
+    // Guards
+
+    /// What stands after `if`.
+    fn guard(&mut self, e: &Expr, list: &mut Vec<Guard>) -> Option<()> {
+        match &e.kind {
+            ExprKind::Binary(BinaryOp::LogAnd, left, right) => {
+                let (left, right) = (self.guard(left, list), self.guard(right, list));
+                left.and(right)
+            }
+            ExprKind::Unary(UnaryOp::Not, operand) => self.has(operand, true, list),
+            _ => self.has(e, false, list),
+        }
+    }
+
+    /// `has(path)`
+    fn has(&mut self, e: &Expr, absent: bool, list: &mut Vec<Guard>) -> Option<()> {
+        let path = match &e.kind {
+            ExprKind::Call { callee, args } if callee.name == "has" && args.len() == 1 => {
+                args.first()?
+            }
+            ExprKind::Error => return None,
+            _ => {
+                self.diags.push(
+                    Diagnostic::new(Code::E0331, e.span, "a guard only says what the target has")
+                        .label("expected `has(path)` or `!has(path)`, and `&&` between several"),
+                );
+                return None;
+            }
+        };
+        let place = self.place(path)?;
+        if place.whole().is_some() {
+            return self.refuse(path.span, "expected a path to a member");
+        }
+        let leaf = match self.known_leaf(&place)? {
+            KnownLeaf::Bits(width, word) => KLeaf::Bits { width, word },
+            KnownLeaf::Enum(name, int) if place.is_stated() => KLeaf::Number(int, name),
+            KnownLeaf::Ptr(to) if place.is_stated() => KLeaf::Ptr(to),
+            KnownLeaf::Int(int) if place.is_stated() => KLeaf::Number(int, Name::default()),
+            _ => KLeaf::Any,
+        };
+        let span = place.span;
+        list.push(Guard { path: KPath { hops: place.finish(KThen::Leaf), leaf, span }, absent });
+        Some(())
     }
 
     // Reading
@@ -293,6 +380,11 @@ impl Lower<'_> {
         let span = place.span;
         let known = self.known_leaf(&place)?;
         let (leaf, ty) = self.leaf(&place, known, want)?;
+        let leaf = match leaf {
+            KLeaf::Int(int) if self.asked => KLeaf::Number(int, Name::default()),
+            KLeaf::Enum(name, int) if self.asked => KLeaf::Number(int, name),
+            leaf => leaf,
+        };
         let hops = place.finish(KThen::Leaf);
         Some(KExpr { kind: KExprKind::Path(KPath { hops, leaf, span }), ty, span })
     }
@@ -313,7 +405,10 @@ fn is_truth(value: &KExpr) -> bool {
             matches!(op, BinOp::Eq | BinOp::Ne | BinOp::LtU | BinOp::LeU | BinOp::LtS | BinOp::LeS)
         }
         // Whatever it is taken for, the kernel may have more of it.
-        KExprKind::Path(_) | KExprKind::Enumerator { .. } | KExprKind::Convert(..) => false,
+        KExprKind::Path(_)
+        | KExprKind::Enumerator { .. }
+        | KExprKind::Convert(..)
+        | KExprKind::FromNetwork(..) => false,
     }
 }
 

@@ -12,25 +12,12 @@ const CONSTRUCTS: &[(&str, &str)] = &[
     ("`fn`", "write the body where it is used"),
     ("`union`", "declare a struct with the members that are used"),
     // Mirrors
-    ("`container_of` in a mirror", ""),
     ("`?:` in a mirror", "write alternatives with `else`"),
-    (
-        "`has` in a mirror",
-        "alternatives apply where the target has what they name: write `a else b`",
-    ),
-    (
-        "a cast to a mirror in a mirror",
-        "give the field a mirror's pointer type and go on from there in the script",
-    ),
-    ("taking an address in a mirror", ""),
+    ("`container_of` of a `container_of`", "give the first one a field of its own"),
     ("dereferencing with `*` in a mirror", "name a member with `->`"),
     ("indexing a pointer in a mirror", ""),
     ("an index that is not constant, into an array of anything but structs", ""),
     ("a pointer to a union in a mirror", ""),
-    (
-        "an enumerator with alternatives inside an expression",
-        "write one enumerator, and alternatives of the field with `else`",
-    ),
     ("a struct as a mirror's field", "mirror it with a pointer: `struct name_user *field`"),
     ("a bitfield in a script's own struct", "use a member of its own and a mask"),
     ("an anonymous struct in a script's own struct", "give it a name"),
@@ -40,11 +27,6 @@ const CONSTRUCTS: &[(&str, &str)] = &[
     ("`for` over a map", "leave it to who reads the map, as `print(@map)` does"),
     ("reading memory through `*`", "read kernel structs through mirrors, and user text by `str`"),
     ("an argument of the command line", "declare a parameter: `param name: u64 = 0;`"),
-    // User tracepoints
-    (
-        "a user tracepoint on a function",
-        "bind it to a kernel tracepoint: `= tracepoint category:event`",
-    ),
 ];
 
 /// Functions and variables of bpftrace and of the language that the compiler does not know yet, and what to write instead.

@@ -51,7 +51,7 @@ pub enum ItemKind {
     Enum(EnumDecl),
     /// `tracepoint user:NAME(…) = …;`
     Tracepoint(TracepointDecl),
-    /// `kernel tracepoint NAME(…);`
+    /// `kernel tracepoint NAME(…);`, `kernel function type NAME(…);`
     Prototype(PrototypeDecl),
     /// `fn name($x: type): type { … }`
     Fn(FnDecl),
@@ -148,8 +148,19 @@ pub struct FieldDecl {
     /// `?`: reads 0 where the target has none.
     pub optional: bool,
     /// The alternatives after `=`, separated by `else`; empty when the field is found under its own name.
-    pub sources: Vec<Expr>,
+    pub sources: Vec<Alternative>,
     /// The whole declaration.
+    pub span: Span,
+}
+
+/// `value [if guard]`, one place where a mirror's field comes from.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// The value.
+    pub value: Expr,
+    /// What the target must have besides what the value names.
+    pub guard: Option<Expr>,
+    /// All of it.
     pub span: Span,
 }
 
@@ -201,12 +212,14 @@ pub struct TracepointParam {
     pub span: Span,
 }
 
-/// `kernel tracepoint EVENT(type name, …);`: a prototype that kernels have for a raw tracepoint; an event may have several.
+/// `kernel tracepoint EVENT(type name, …);` or `kernel function type NAME(type name, …);`: a prototype that kernels have for a raw tracepoint or a function, which may have several.
 #[derive(Clone, Debug)]
 pub struct PrototypeDecl {
-    /// The event without its category.
-    pub event: Ident,
-    /// Its arguments, the leading `void *__data` left out.
+    /// What a function returns; none of a tracepoint.
+    pub ret: Option<TypeExpr>,
+    /// The tracepoint without its category, or the function.
+    pub name: Ident,
+    /// The arguments; of a tracepoint, the leading `void *__data` left out.
     pub params: Vec<(TypeExpr, Ident)>,
 }
 

@@ -4,8 +4,8 @@
 //! nothing (`1 = 2`, `unsigned bool`) is reported here.
 
 use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec, StmtKind,
-    StrLit, TypeExpr, TypeExprKind, UnaryOp,
+    Alternative, BinaryOp, Block, Expr, ExprKind, FieldDecl, FuncParams, Ident, Name, ProbeSpec,
+    StmtKind, StrLit, TypeExpr, TypeExprKind, UnaryOp,
 };
 use super::expected::shown;
 use super::token::Token;
@@ -266,7 +266,7 @@ impl<'a> Build<'a> {
         l: Loc,
         optional: bool,
         bits: Option<Expr>,
-        sources: Option<Vec<Expr>>,
+        sources: Option<Vec<Alternative>>,
         r: Loc,
     ) -> FieldDecl {
         FieldDecl { optional, bits, sources: sources.unwrap_or_default(), ..self.error_field(l, r) }
@@ -465,6 +465,16 @@ pub(super) fn declare(base: TypeExpr, declarator: Declarator) -> (TypeExpr, Iden
     let span = base.span.to(end);
     let (ty, name) = declarator.apply(base, span);
     (ty, name.unwrap_or(Ident { name: Name::default(), span }))
+}
+
+impl Build<'_> {
+    /// A pointer for each star, whose ends are given.
+    pub(super) fn pointers(&self, base: TypeExpr, stars: Vec<(Loc, Loc)>) -> TypeExpr {
+        stars.into_iter().fold(base, |target, (_, end)| {
+            let span = target.span.to(self.span(end, end));
+            TypeExpr { kind: TypeExprKind::Ptr(Box::new(target)), span }
+        })
+    }
 }
 
 fn declare_field(base: TypeExpr, (declarator, mut field): (Declarator, FieldDecl)) -> FieldDecl {

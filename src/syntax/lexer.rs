@@ -339,6 +339,9 @@ impl Lexer<'_> {
             T::Ident if last == Some(T::Kernel) && self.scan.slice(token) == "tracepoint" => {
                 T::Tracepoint
             }
+            T::Ident if last == Some(T::Kernel) && self.scan.slice(token) == "function" => {
+                T::Function
+            }
             T::Ident if types::int_name(self.scan.slice(token)).is_none() => T::Ident,
             kind => {
                 let kind = if kind == T::Ident { T::IntName } else { kind };

@@ -40,6 +40,8 @@ pub enum TokenKind {
     Kernel,
     /// `tracepoint`, at the start of a declaration; made by the lexer.
     Tracepoint,
+    /// `function`, after `kernel` at the start of a declaration; made by the lexer.
+    Function,
     /// `fn`, at the start of an item; made by the lexer.
     Fn,
     /// `mirrors`, in the head of a struct or enum; made by the lexer.

@@ -164,7 +164,11 @@ fn reads_a_mirror(hir: &mut Hir, file: FileId) -> Stmt {
         optional: false,
         alternatives: alternatives
             .iter()
-            .map(|text| KExpr { kind: KExprKind::Const(0), ty: ty.clone(), span: span(file, text) })
+            .map(|text| {
+                let span = span(file, text);
+                let value = KExpr { kind: KExprKind::Const(0), ty: ty.clone(), span };
+                Alternative { value, guards: Vec::new(), span }
+            })
             .collect(),
         doc: None,
         span: span(file, name),

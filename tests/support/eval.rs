@@ -432,7 +432,7 @@ impl Machine<'_> {
             }
             ExprKind::HasField { mirror, field } => {
                 let field = &hir.mirrors[*mirror].fields[*field as usize];
-                flag(field.alternatives.iter().any(|k| self.applies(k, &field.ty)))
+                flag(field.alternatives.iter().any(|k| self.is_taken(k, &field.ty)))
             }
             ExprKind::Load { base, mirror } => {
                 let base = self.expr(base).int();
@@ -654,8 +654,8 @@ impl Machine<'_> {
 
     fn field(&self, base: u64, mirror: MirrorId, field: u32) -> Value {
         let field = &self.hir.mirrors[mirror].fields[field as usize];
-        let chosen = field.alternatives.iter().find(|k| self.applies(k, &field.ty));
-        let Some(chosen) = chosen else {
+        let chosen = field.alternatives.iter().find(|k| self.is_taken(k, &field.ty));
+        let Some(Alternative { value: chosen, .. }) = chosen else {
             assert!(field.optional, "the image has no {}, which is not optional", field.name);
             return zero(self.hir, &field.ty);
         };
@@ -669,40 +669,68 @@ impl Machine<'_> {
         })
     }
 
-    /// Whether the target has everything an alternative names, of kinds that convert.
+    /// Whether the target has everything an alternative names, and its guards hold.
+    fn is_taken(&self, alternative: &Alternative, ty: &Ty) -> bool {
+        alternative.guards.iter().all(|guard| guard.absent != self.leads(&guard.path, &Ty::Void))
+            && self.applies(&alternative.value, ty)
+    }
+
+    /// Whether the target has everything an expression names, of kinds that convert.
     fn applies(&self, expr: &KExpr, ty: &Ty) -> bool {
         let image = self.input.image;
         match &expr.kind {
             KExprKind::Const(_) => true,
-            KExprKind::Enumerator { enum_name, name } => {
-                image.enumerator(enum_name, name).is_some()
+            KExprKind::Enumerator { enum_name, names } => {
+                names.iter().any(|name| image.enumerator(enum_name, name).is_some())
             }
-            KExprKind::Unary(_, x) | KExprKind::Convert(_, x) => self.applies(x, &Ty::U64),
+            KExprKind::Unary(_, x) | KExprKind::Convert(_, x) | KExprKind::FromNetwork(_, x) => {
+                self.applies(x, &Ty::U64)
+            }
             KExprKind::Binary(_, a, b) => self.applies(a, &Ty::U64) && self.applies(b, &Ty::U64),
-            KExprKind::Path(path) => path.hops.iter().all(|hop| {
-                let Some(place) = image.find(&hop.root, &hop.steps) else { return false };
-                match &hop.then {
-                    KThen::Deref => place.ty == KTy::Ptr,
-                    KThen::Element { index, .. } => {
-                        matches!(place.ty, KTy::Array(..)) && self.applies(index, &Ty::U64)
-                    }
-                    KThen::Leaf => converts(&path.leaf, &place.ty, ty),
-                }
-            }),
+            KExprKind::Path(path) => self.leads(path, ty),
         }
+    }
+
+    /// Whether the target has all of a path, and at its end what converts to `ty`.
+    fn leads(&self, path: &KPath, ty: &Ty) -> bool {
+        let image = self.input.image;
+        path.hops.iter().all(|hop| {
+            if let KEntry::Member { of, steps, .. } = &hop.entry
+                && image.find(of, steps).is_none()
+            {
+                return false;
+            }
+            if hop.steps.is_empty() {
+                return true;
+            }
+            let Some(place) = image.find(&hop.root, &hop.steps) else { return false };
+            match &hop.then {
+                KThen::Deref => place.ty == KTy::Ptr,
+                KThen::Element { index, .. } => {
+                    matches!(place.ty, KTy::Array(..)) && self.applies(index, &Ty::U64)
+                }
+                KThen::Leaf => converts(&path.leaf, &place.ty, ty),
+            }
+        })
     }
 
     fn kexpr(&self, base: u64, expr: &KExpr) -> u64 {
         match &expr.kind {
             KExprKind::Const(n) => *n,
-            KExprKind::Enumerator { enum_name, name } => {
-                self.input.image.enumerator(enum_name, name).expect("it applies").cast_unsigned()
+            KExprKind::Enumerator { enum_name, names } => {
+                let found = names.iter().find_map(|n| self.input.image.enumerator(enum_name, n));
+                found.expect("it applies").cast_unsigned()
             }
+            // Images are little-endian.
+            KExprKind::FromNetwork(16, x) => self.kexpr(base, x).swap_bytes() >> 48,
+            KExprKind::FromNetwork(32, x) => self.kexpr(base, x).swap_bytes() >> 32,
+            KExprKind::FromNetwork(_, x) => self.kexpr(base, x).swap_bytes(),
             KExprKind::Unary(op, x) => unary(*op, self.kexpr(base, x)),
             KExprKind::Binary(op, a, b) => binary(*op, self.kexpr(base, a), self.kexpr(base, b)),
             KExprKind::Convert(ty, x) => cut(self.kexpr(base, x), *ty),
             KExprKind::Path(path) => {
                 let Some((object, place)) = self.walk(base, path) else { return 0 };
+                let Some(place) = place else { return object };
                 match path.leaf {
                     KLeaf::Struct(_) => object.wrapping_add((place.bit / 8).into()),
                     _ => self.input.image.value(object, &place),
@@ -711,14 +739,24 @@ impl Machine<'_> {
         }
     }
 
-    /// The object that a path's last hop starts in, and what it leads to there; nothing where an index is outside.
-    fn walk(&self, base: u64, path: &KPath) -> Option<(u64, super::image::Place)> {
+    /// The object that a path's last hop starts in, and what it leads to there, if not to all of it; nothing where an index is outside.
+    fn walk(&self, base: u64, path: &KPath) -> Option<(u64, Option<super::image::Place>)> {
         let image = self.input.image;
         let mut object = base;
         for hop in &path.hops {
+            if let KEntry::Member { of, steps, .. } = &hop.entry {
+                if object == 0 {
+                    return None;
+                }
+                let member = image.find(of, steps).expect("it applies");
+                object = object.wrapping_sub((member.bit / 8).into());
+            }
+            if hop.steps.is_empty() {
+                return Some((object, None));
+            }
             let place = image.find(&hop.root, &hop.steps).expect("it applies");
             match &hop.then {
-                KThen::Leaf => return Some((object, place)),
+                KThen::Leaf => return Some((object, Some(place))),
                 KThen::Deref => object = image.value(object, &place),
                 KThen::Element { elem, index } => {
                     let index = self.kexpr(base, index);
@@ -738,9 +776,19 @@ impl Machine<'_> {
 
     /// A string or array that a path leads to.
     fn array(&self, base: u64, path: &KPath, ty: &Ty) -> Vec<u8> {
-        let Some((object, place)) = self.walk(base, path) else {
+        let Some((object, Some(place))) = self.walk(base, path) else {
             return zero(self.hir, ty).mem();
         };
+        if place.ty == KTy::Ptr {
+            let address = self.input.image.value(object, &place);
+            let Ty::Str(size) = ty else { panic!("it applies") };
+            let bytes = (0..u64::from(*size))
+                .map_while(|i| self.input.image.read(address.wrapping_add(i), 1).map(|b| b[0]));
+            let mut bytes: Vec<u8> = bytes.collect();
+            // A helper ends what it reads with a NUL.
+            bytes.truncate(*size as usize - 1);
+            return fill(text(&bytes), *size as usize);
+        }
         let KTy::Array(elem, len) = &place.ty else { panic!("it applies") };
         let stride = self.input.image.size(elem);
         let at = |i: u32| super::image::Place {
@@ -769,8 +817,9 @@ impl Machine<'_> {
 /// Whether what the kernel has converts by value to what the field is.
 fn converts(leaf: &KLeaf, kernel: &KTy, field: &Ty) -> bool {
     match (leaf, kernel) {
-        (KLeaf::Int(_) | KLeaf::Bits { .. }, KTy::Int { .. })
-        | (KLeaf::Enum(..), KTy::Enum(_))
+        (KLeaf::Any, _)
+        | (KLeaf::Int(_) | KLeaf::Number(..) | KLeaf::Bits { .. }, KTy::Int { .. })
+        | (KLeaf::Enum(..) | KLeaf::Number(..), KTy::Enum(_))
         | (KLeaf::Ptr(_), KTy::Ptr)
         | (KLeaf::Struct(_), KTy::Struct(_)) => true,
         (KLeaf::Chars(_), KTy::Array(elem, _)) => matches!(**elem, KTy::Int { bytes: 1, .. }),

@@ -5,6 +5,7 @@
 
 use super::advice;
 use super::report::{short, without_flavor};
+use crate::atlas::Unknown;
 use crate::cli::messages::Findings;
 use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
@@ -27,7 +28,7 @@ const MAX_SHOWN: usize = 20;
 const MAX_LISTED: usize = 8;
 
 /// Diagnostics for records without an answer that can run. Those without a source line are told of the object; `ubpf` is what one of our own says of itself.
-pub(super) fn missing(
+pub(in crate::cli) fn missing(
     object: &str,
     kernel: &str,
     form: Form,
@@ -54,7 +55,7 @@ pub(super) fn missing(
 }
 
 /// Diagnostics for programs that the kernel has no event for.
-pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Findings {
+pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Findings {
     let mut findings = Findings::default();
     let files =
         Excerpts::new(&mut findings, object, programs.iter().filter_map(|lost| lost.at.as_ref()));
@@ -76,21 +77,36 @@ pub(super) fn no_event(object: &str, kernel: &str, programs: &[Lost]) -> Finding
 
 /// Warnings of helpers and kinds of maps that an object uses and the kernel has not.
 pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
+    let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+    all_lacking(object, kernel, lacks, (Code::W1006, help))
+}
+
+/// The same as errors: a program that uses it does not run there.
+pub(in crate::cli) fn lacks(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
+    let help = "leave out what needs this; newer kernels have it";
+    all_lacking(object, kernel, lacks, (Code::E0620, help))
+}
+
+fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, &str)) -> Findings {
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, lacks.iter().filter_map(|l| l.at.as_ref()));
     let mut seen = BTreeSet::new();
     for Lack { kind, name, user, at } in lacks {
         let place = at.as_ref().map(|at| (&at.file, at.line));
-        if !seen.insert((name, place)) || seen.len() > MAX_SHOWN {
+        if !seen.insert((*kind, name, place)) || seen.len() > MAX_SHOWN {
             continue;
         }
         let (what, label) = match kind {
             Lacking::Helper => ("helper", format!("`{user}` calls it here")),
             Lacking::MapType => ("maps of the kind", format!("the map `{user}` is one")),
+            Lacking::ProgramType => ("programs of the type", format!("`{user}` is one")),
+            Lacking::AttachType => ("programs attached by", format!("`{user}` is one")),
+            Lacking::Instructions => ("instructions for", format!("`{user}` has some")),
+            Lacking::Length => ("room for", format!("`{user}` has so many")),
+            Lacking::Stack => ("room for", format!("`{user}` takes so much")),
         };
         let message = format!("{kernel} has no {what} `{name}`");
-        let diagnostic = Diagnostic::new(Code::W1006, files.span(at.as_ref()), message);
-        let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
+        let diagnostic = Diagnostic::new(code, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }
     findings
@@ -114,6 +130,36 @@ pub(super) fn sizes(object: &str, kernel: &str, accesses: &[Access]) -> Findings
         let diagnostic = Diagnostic::new(Code::W1007, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }
+    findings
+}
+
+/// The diagnostic for questions that an atlas was never asked.
+pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findings {
+    let named = |unknown: &Unknown| match unknown {
+        Unknown::Event(event) => format!("the event `{event}`"),
+        Unknown::Question(asked) => format!("`{}`", without_flavor(&asked.local)),
+    };
+    let at = unknown.iter().find_map(|unknown| match unknown {
+        Unknown::Event(_) => None,
+        Unknown::Question(asked) => asked.at.as_ref().map(|at| (unknown, at)),
+    });
+    let Some(first) = at.map(|(first, _)| first).or(unknown.first()) else {
+        return Findings::default();
+    };
+    let at = at.map(|(_, at)| at);
+    let mut findings = Findings::default();
+    let files = Excerpts::new(&mut findings, object, at);
+    let message = format!("the atlas does not tell whether {kernel} has {}", named(first));
+    let mut diagnostic = Diagnostic::new(Code::E0704, files.span(at), message);
+    let first = named(first);
+    let mut others: Vec<String> = unknown.iter().map(named).filter(|name| *name != first).collect();
+    others.sort();
+    others.dedup();
+    if !others.is_empty() {
+        diagnostic = diagnostic.note(format!("nor about {}", listed(others.into_iter(), "and")));
+    }
+    let help = "the atlas knows what the library's mirrors and user tracepoints ask about; give a file of that kernel instead: its BTF, vmlinux or vmlinuz";
+    findings.diags.push(diagnostic.help(help));
     findings
 }
 
@@ -404,7 +450,7 @@ fn candidates(missing: &Missing) -> Vec<String> {
 }
 
 /// `a, b and c`
-pub(super) fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
+pub(in crate::cli) fn listed(names: impl Iterator<Item = String>, last: &str) -> String {
     let mut names: Vec<String> = names.collect();
     if let hidden @ 1.. = names.len().saturating_sub(MAX_LISTED) {
         names.truncate(MAX_LISTED);

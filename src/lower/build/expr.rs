@@ -277,8 +277,8 @@ impl<'h> Program<'_, 'h> {
         if let Some(value) = self.f.get(fact) {
             return value;
         }
-        let event = self.event.clone();
-        let places: Vec<&ArgPlace> = event.iter().flat_map(|event| arg.places_in(event)).collect();
+        let form = self.form.clone();
+        let places: Vec<&ArgPlace> = form.iter().flat_map(|form| form.places(arg)).collect();
         let read = self.unit.args.intern(ArgRead::of(self.hir, arg, ty));
         let mut done = Join::new();
         for (i, place) in places.iter().enumerate() {
@@ -313,10 +313,21 @@ impl<'h> Program<'_, 'h> {
         // An event has at most twelve arguments (v6.12 include/linux/bpf.h: `MAX_BPF_FUNC_ARGS`), and an offset in an instruction 16 bits.
         let index = place.index.and_then(|index| u16::try_from(index).ok());
         let Some(index) = index.filter(|index| *index < 4096) else { return self.f.number(0) };
-        let addr = self.f.value(Op::Ctx);
-        let (off, space) = (Off::Arg(read, index), Space::Ctx);
-        let value = self.f.value(Op::Load { width: Width::D, signed: false, addr, off, space });
+        let hir = self.hir;
+        let function = place.prototypes.first().filter(|_| place.event.kind.is_function());
+        let value = match function {
+            Some(prototype) if place.event.kind.is_probe() => {
+                self.in_register(&hir.prototypes[*prototype], index.into())
+            }
+            _ => {
+                let addr = self.f.value(Op::Ctx);
+                let (off, space) = (Off::Arg(read, index), Space::Ctx);
+                self.f.value(Op::Load { width: Width::D, signed: false, addr, off, space })
+            }
+        };
         if *ty == Ty::Bool {
+            // A function is passed one byte, and what is beyond it in the register is not promised.
+            let value = if function.is_some() { self.extended(value, IntTy::U8) } else { value };
             return self.convert(value, &Ty::U64, ty);
         }
         // The upper bits of a narrow argument are not promised.

@@ -12,9 +12,10 @@ use super::memory::Place;
 use super::{MAX_STACK, Program};
 use crate::ir::reloc::{Access, AccessId, CoreReloc, FieldQuestion, LocalTy};
 use crate::ir::{BinOp, CmpOp, Helper, Off, Op, Space, ValueId, Width};
-use crate::sema::hir::{KHop, KLeaf, KPath, KStep, KThen};
+use crate::sema::hir::{KEntry, KHop, KLeaf, KPath, KStep, KThen};
 use crate::sema::types::{IntTy, Ty};
 use crate::target::Endian;
+use smol_str::SmolStr;
 
 /// A pointer into kernel memory.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,7 @@ impl Program<'_, '_> {
         let value = match path.hops.split_last() {
             Some((last, way)) => {
                 let object = self.walk(way, base, &mut null);
+                let object = self.enter_hop(last, object, &mut null);
                 self.leaf_scalar(last, &path.leaf, object, &mut null, want)
             }
             None => zero,
@@ -102,6 +104,7 @@ impl Program<'_, '_> {
         let Some((last, way)) = path.hops.split_last() else { return self.clear(to, size) };
         let (mut null, mut done) = (Join::new(), Join::new());
         let object = self.walk(way, base, &mut null);
+        let object = self.enter_hop(last, object, &mut null);
         let object = self.checked(object, &mut null);
         match (&path.leaf, ty) {
             (KLeaf::Ints(int, len), Ty::Array(element, wanted))
@@ -186,10 +189,12 @@ impl Program<'_, '_> {
             KLeaf::Chars(len) => *len,
             KLeaf::Ints(int, len) => int.size().saturating_mul(*len),
             KLeaf::Int(_)
+            | KLeaf::Number(..)
             | KLeaf::Bits { .. }
             | KLeaf::Enum(..)
             | KLeaf::Ptr(_)
-            | KLeaf::Struct(_) => size,
+            | KLeaf::Struct(_)
+            | KLeaf::Any => size,
         };
         let len = len.min(size);
         if known && len <= MAX_STACK / 8 {
@@ -229,6 +234,7 @@ impl Program<'_, '_> {
     fn walk(&mut self, way: &[KHop], base: KernelPtr, null: &mut Join) -> KernelPtr {
         let mut object = base;
         for (i, hop) in way.iter().enumerate() {
+            object = self.enter_hop(hop, object, null);
             object = self.checked(object, null);
             // An address that a number is to be added to must be a number itself.
             let indexed = way.get(i + 1).is_some_and(|h| matches!(h.then, KThen::Element { .. }));
@@ -259,6 +265,31 @@ impl Program<'_, '_> {
         object
     }
 
+    /// The struct at whose start a hop begins, by the pointer that it is given.
+    fn enter_hop(&mut self, hop: &KHop, object: KernelPtr, null: &mut Join) -> KernelPtr {
+        if hop.entry == KEntry::Typed {
+            return object;
+        }
+        let indexed = matches!(hop.then, KThen::Element { .. });
+        let mut object = self.checked(object, null);
+        if object.known && indexed {
+            object.value = self.launder(object.value);
+        }
+        if let KEntry::Member { of, steps, leaf } = &hop.entry {
+            // Before a null pointer there is memory, and what is there is nothing's.
+            let start = self.checked(KernelPtr { check: !object.known, ..object }, null);
+            let access = self.entry_access(of, steps, leaf);
+            let offset = self.ask(access, FieldQuestion::ByteOffset);
+            object.value = self.f.bin(BinOp::Sub, start.value, offset);
+        }
+        KernelPtr { known: false, ..object }
+    }
+
+    fn entry_access(&mut self, of: &SmolStr, steps: &[KStep], leaf: &KLeaf) -> AccessId {
+        let leaf = leaf_ty(matches!(steps.last(), Some(KStep::Index(_))), leaf, Want::Whole);
+        self.unit.accesses.intern(Access { root: of.clone(), steps: steps.to_vec(), leaf })
+    }
+
     /// What a path's last hop leads to.
     fn leaf_scalar(
         &mut self,
@@ -269,8 +300,27 @@ impl Program<'_, '_> {
         want: Want,
     ) -> ValueId {
         let object = self.checked(object, null);
-        let local = leaf_ty(hop, leaf, want);
+        if hop.steps.is_empty() {
+            return object.value;
+        }
+        let local = leaf_ty(is_element(hop), leaf, want);
         match leaf {
+            KLeaf::Number(int, name) => {
+                let as_int = self.access(hop, local);
+                let answer = self.ask(as_int, FieldQuestion::Exists);
+                let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
+                let (mut this, mut other, mut done) = (Join::new(), Join::new(), Join::new());
+                self.f.branch(cond, &mut this, &mut other);
+                self.f.enter(this);
+                let value = self.number(&KLeaf::Int(*int), as_int, object, want);
+                self.f.jump(&mut done, vec![value]);
+                self.f.enter(other);
+                let leaf = KLeaf::Enum(name.clone(), *int);
+                let as_enum = self.access(hop, leaf_ty(is_element(hop), &leaf, want));
+                let value = self.number(&leaf, as_enum, object, want);
+                self.f.jump(&mut done, vec![value]);
+                self.f.enter(done)[0]
+            }
             KLeaf::Int(_) | KLeaf::Enum(..) | KLeaf::Bits { .. } => {
                 let access = self.access(hop, local);
                 self.number(leaf, access, object, want)
@@ -289,7 +339,9 @@ impl Program<'_, '_> {
                 self.member_address(hop, local, object.value)
             }
             // Text and arrays are no scalars: their address stands for them.
-            KLeaf::Chars(_) | KLeaf::Ints(..) => self.member_address(hop, local, object.value),
+            KLeaf::Chars(_) | KLeaf::Ints(..) | KLeaf::Any => {
+                self.member_address(hop, local, object.value)
+            }
         }
     }
 
@@ -480,29 +532,73 @@ impl Program<'_, '_> {
         self.unit.accesses.intern(Access { root, steps, leaf })
     }
 
-    /// The question whether the target has what a hop of a path leads to; of an array, the last element that is wanted.
-    pub(super) fn hop_exists(&mut self, hop: &KHop, leaf: &KLeaf, want: Want) -> CoreReloc {
-        if let (KThen::Leaf, KLeaf::Ints(int, len)) = (&hop.then, leaf) {
-            let mut last = hop.clone();
-            last.steps.push(KStep::Index(len.saturating_sub(1)));
-            let leaf = number_ty(true, *int, want, LocalTy::Int);
-            return CoreReloc::Field(self.access(&last, leaf), FieldQuestion::Exists);
+    /// The questions of which one must be answered with 1 where the target has what a hop of a path leads to; of an array, the last element that is wanted.
+    pub(super) fn hop_exists(
+        &mut self,
+        hop: &KHop,
+        leaf: &KLeaf,
+        want: Want,
+    ) -> Vec<Vec<CoreReloc>> {
+        let mut all = Vec::new();
+        if let KEntry::Member { of, steps, leaf } = &hop.entry {
+            all.push(self.exists_as(leaf, |p, leaf| p.entry_access(of, steps, leaf)));
         }
-        let leaf = match &hop.then {
-            KThen::Leaf => leaf_ty(hop, leaf, want),
-            KThen::Deref => LocalTy::Ptr,
-            KThen::Element { .. } => LocalTy::Array(Box::new(LocalTy::Struct), 1),
+        if hop.steps.is_empty() {
+            return all;
+        }
+        all.push(match (&hop.then, leaf) {
+            (KThen::Leaf, KLeaf::Ints(int, len)) => {
+                let mut last = hop.clone();
+                last.steps.push(KStep::Index(len.saturating_sub(1)));
+                let leaf = number_ty(true, *int, want, LocalTy::Int);
+                vec![exists(self.access(&last, leaf))]
+            }
+            (KThen::Leaf, leaf) => {
+                self.exists_as(leaf, |p, leaf| p.access(hop, leaf_ty(is_element(hop), leaf, want)))
+            }
+            (KThen::Deref, _) => vec![exists(self.access(hop, LocalTy::Ptr))],
+            (KThen::Element { .. }, _) => {
+                vec![exists(self.access(hop, LocalTy::Array(Box::new(LocalTy::Struct), 1)))]
+            }
+        });
+        all
+    }
+
+    /// Whether something exists, as each of the kinds of types that it may have.
+    fn exists_as(
+        &mut self,
+        leaf: &KLeaf,
+        access: impl Fn(&mut Self, &KLeaf) -> AccessId,
+    ) -> Vec<CoreReloc> {
+        let kinds = match leaf {
+            KLeaf::Number(int, name) => vec![KLeaf::Int(*int), KLeaf::Enum(name.clone(), *int)],
+            KLeaf::Any => vec![
+                KLeaf::Int(IntTy::U64),
+                KLeaf::Enum(SmolStr::default(), IntTy::U32),
+                KLeaf::Ptr(None),
+                KLeaf::Struct(SmolStr::default()),
+                KLeaf::Ints(IntTy::U8, 1),
+            ],
+            leaf => vec![leaf.clone()],
         };
-        CoreReloc::Field(self.access(hop, leaf), FieldQuestion::Exists)
+        kinds.iter().map(|kind| exists(access(self, kind))).collect()
     }
 }
 
+fn exists(access: AccessId) -> CoreReloc {
+    CoreReloc::Field(access, FieldQuestion::Exists)
+}
+
+/// Whether a hop leads to an array's element.
+fn is_element(hop: &KHop) -> bool {
+    matches!(hop.steps.last(), Some(KStep::Index(_)))
+}
+
 /// What the compiler takes the end of a path for.
-fn leaf_ty(hop: &KHop, leaf: &KLeaf, want: Want) -> LocalTy {
+fn leaf_ty(element: bool, leaf: &KLeaf, want: Want) -> LocalTy {
     const CHAR: IntTy = IntTy { bits: 8, signed: true };
-    let element = matches!(hop.steps.last(), Some(KStep::Index(_)));
     match leaf {
-        KLeaf::Int(int) => number_ty(element, *int, want, LocalTy::Int),
+        KLeaf::Int(int) | KLeaf::Number(int, _) => number_ty(element, *int, want, LocalTy::Int),
         KLeaf::Bits { width, word } => LocalTy::Bits { width: *width, word: *word },
         KLeaf::Enum(name, int) => {
             number_ty(element, *int, want, |int| LocalTy::Enum(name.clone(), int))
@@ -512,7 +608,7 @@ fn leaf_ty(hop: &KHop, leaf: &KLeaf, want: Want) -> LocalTy {
         KLeaf::Ints(int, len) => {
             LocalTy::Array(Box::new(number_ty(true, *int, want, LocalTy::Int)), *len)
         }
-        KLeaf::Struct(_) => LocalTy::Struct,
+        KLeaf::Struct(_) | KLeaf::Any => LocalTy::Struct,
     }
 }
 

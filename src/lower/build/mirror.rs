@@ -10,8 +10,12 @@ use super::kernel::{KernelPtr, Text, Want};
 use super::memory::Place;
 use crate::ir::reloc::CoreReloc;
 use crate::ir::{CmpOp, Op, ValueId, Width};
-use crate::sema::hir::{BinOp, Expr, KExpr, KExprKind, KLeaf, KThen, MirrorField, MirrorId, UnOp};
+use crate::sema::hir::{
+    Alternative, BinOp, Expr, KExpr, KExprKind, KLeaf, KPath, KThen, MirrorField, MirrorId, UnOp,
+};
 use crate::sema::types::{IntTy, Ty};
+use crate::target::Endian;
+use smol_str::SmolStr;
 
 impl<'h> Program<'_, 'h> {
     /// The pointer that an expression gives, and how it is read through.
@@ -42,7 +46,7 @@ impl<'h> Program<'_, 'h> {
             field,
             |p, alternative| {
                 let want = p.wanted(&field.ty);
-                let value = p.kexpr(alternative, base, want);
+                let value = p.kexpr(&alternative.value, base, want);
                 vec![if want == Want::Truth {
                     p.convert(value, &Ty::U64, &Ty::Bool)
                 } else {
@@ -72,13 +76,14 @@ impl<'h> Program<'_, 'h> {
         self.alternatives(
             field,
             |p, alternative| {
-                match &alternative.kind {
+                match &alternative.value.kind {
                     KExprKind::Path(path) => p.path_into(path, base, to, &field.ty, text),
                     KExprKind::Const(_)
                     | KExprKind::Enumerator { .. }
                     | KExprKind::Unary(..)
                     | KExprKind::Binary(..)
-                    | KExprKind::Convert(..) => p.clear(to, size),
+                    | KExprKind::Convert(..)
+                    | KExprKind::FromNetwork(..) => p.clear(to, size),
                 }
                 Vec::new()
             },
@@ -144,7 +149,7 @@ impl<'h> Program<'_, 'h> {
     fn alternatives(
         &mut self,
         field: &'h MirrorField,
-        mut read: impl FnMut(&mut Self, &'h KExpr) -> Vec<ValueId>,
+        mut read: impl FnMut(&mut Self, &'h Alternative) -> Vec<ValueId>,
         absent: impl FnOnce(&mut Self) -> Vec<ValueId>,
     ) -> Vec<ValueId> {
         let mut done = Join::new();
@@ -185,15 +190,45 @@ impl<'h> Program<'_, 'h> {
         }
     }
 
-    /// Goes on where the target has everything that an alternative for a field of that type names. Out: where it has not.
-    fn require(&mut self, alternative: &KExpr, ty: &Ty) -> Join {
-        let mut questions = Vec::new();
-        self.questions(alternative, self.wanted(ty), &mut questions);
+    /// Goes on where an alternative for a field of that type applies. Out: where it does not.
+    fn require(&mut self, alternative: &Alternative, ty: &Ty) -> Join {
         let mut absent = Join::new();
-        for question in questions {
-            self.require_one(question, &mut absent);
+        for guard in &alternative.guards {
+            let mut questions = Vec::new();
+            self.path_questions(&guard.path, Want::Whole, &mut questions);
+            if guard.absent {
+                let mut missing = Join::new();
+                self.require_all(questions, &mut missing);
+                self.f.jump(&mut absent, Vec::new());
+                self.f.enter(missing);
+            } else {
+                self.require_all(questions, &mut absent);
+            }
         }
+        let mut questions = Vec::new();
+        self.questions(&alternative.value, self.wanted(ty), &mut questions);
+        self.require_all(questions, &mut absent);
         absent
+    }
+
+    /// Goes on where of each of these lists an answer is 1, otherwise to `absent`.
+    pub(super) fn require_all(&mut self, questions: Vec<Vec<CoreReloc>>, absent: &mut Join) {
+        for mut any in questions {
+            let Some(last) = any.pop() else { continue };
+            let mut present = Join::new();
+            for question in any {
+                let answer = self.f.value(Op::Core(question));
+                let cond = self.f.cond_number(CmpOp::Ne, answer, 0);
+                let mut next = Join::new();
+                self.f.branch(cond, &mut present, &mut next);
+                self.f.enter(next);
+            }
+            self.require_one(last, absent);
+            if !present.is_empty() {
+                self.f.jump(&mut present, Vec::new());
+                self.f.enter(present);
+            }
+        }
     }
 
     /// Goes on where the answer is 1, otherwise to `absent`.
@@ -205,34 +240,31 @@ impl<'h> Program<'_, 'h> {
         self.f.enter(present);
     }
 
-    fn questions(&mut self, expr: &KExpr, want: Want, list: &mut Vec<CoreReloc>) {
-        let mut add = |question| {
-            if !list.contains(&question) {
-                list.push(question);
-            }
-        };
+    /// Adds, for everything that an expression names, the questions of which one must be answered with 1.
+    fn questions(&mut self, expr: &KExpr, want: Want, list: &mut Vec<Vec<CoreReloc>>) {
         match &expr.kind {
             KExprKind::Const(_) => {}
-            KExprKind::Enumerator { enum_name, name } => {
-                add(CoreReloc::EnumExists { enum_name: enum_name.clone(), name: name.clone() });
-            }
+            KExprKind::Enumerator { enum_name, names } => add(list, exist(enum_name, names)),
             KExprKind::Unary(op, value) => self.questions(value, operand_of(*op), list),
-            KExprKind::Convert(_, value) => self.questions(value, Want::Whole, list),
+            KExprKind::Convert(_, value) | KExprKind::FromNetwork(_, value) => {
+                self.questions(value, Want::Whole, list);
+            }
             KExprKind::Binary(op, a, b) => {
                 let want = operands_of(*op, b);
                 self.questions(a, want, list);
                 self.questions(b, want, list);
             }
-            KExprKind::Path(path) => {
-                for hop in &path.hops {
-                    let question = self.hop_exists(hop, &path.leaf, want);
-                    if !list.contains(&question) {
-                        list.push(question);
-                    }
-                    if let KThen::Element { index, .. } = &hop.then {
-                        self.questions(index, Want::Whole, list);
-                    }
-                }
+            KExprKind::Path(path) => self.path_questions(path, want, list),
+        }
+    }
+
+    fn path_questions(&mut self, path: &KPath, want: Want, list: &mut Vec<Vec<CoreReloc>>) {
+        for hop in &path.hops {
+            for question in self.hop_exists(hop, &path.leaf, want) {
+                add(list, question);
+            }
+            if let KThen::Element { index, .. } = &hop.then {
+                self.questions(index, Want::Whole, list);
             }
         }
     }
@@ -255,9 +287,18 @@ impl<'h> Program<'_, 'h> {
         match &expr.kind {
             KExprKind::Path(path) => self.path_scalar(path, base, Want::Whole),
             KExprKind::Const(number) => self.f.number(*number),
-            KExprKind::Enumerator { enum_name, name } => {
-                let (enum_name, name) = (enum_name.clone(), name.clone());
-                self.f.value(Op::Core(CoreReloc::EnumValue { enum_name, name }))
+            KExprKind::Enumerator { enum_name, names } => {
+                self.enumerator(enum_name, names, false, IntTy::S64)
+            }
+            KExprKind::FromNetwork(bits, value) => {
+                let value = self.kexpr_number(value, base, Want::Whole);
+                match self.unit.target.endian {
+                    Endian::Little => self.f.value(Op::Bswap { value, bits: *bits }),
+                    Endian::Big => {
+                        let int = IntTy { bits: *bits, signed: false };
+                        self.convert(value, &Ty::U64, &Ty::Int(int))
+                    }
+                }
             }
             KExprKind::Unary(op, value) => {
                 let value = self.kexpr_number(value, base, operand_of(*op));
@@ -290,14 +331,14 @@ impl<'h> Program<'_, 'h> {
     pub(super) fn enumerator(
         &mut self,
         enum_name: &str,
-        names: &[smol_str::SmolStr],
+        names: &[SmolStr],
         optional: bool,
         repr: IntTy,
     ) -> ValueId {
         let mut done = Join::new();
         for (i, name) in names.iter().enumerate() {
             let name = name.clone();
-            let enum_name = smol_str::SmolStr::new(enum_name);
+            let enum_name = SmolStr::new(enum_name);
             let mut absent = Join::new();
             if optional || i + 1 < names.len() {
                 let (enum_name, name) = (enum_name.clone(), name.clone());
@@ -315,6 +356,21 @@ impl<'h> Program<'_, 'h> {
         }
         self.f.enter(done)[0]
     }
+}
+
+fn add(list: &mut Vec<Vec<CoreReloc>>, question: Vec<CoreReloc>) {
+    if !list.contains(&question) {
+        list.push(question);
+    }
+}
+
+/// Whether there is one of the enumerators.
+fn exist(enum_name: &SmolStr, names: &[SmolStr]) -> Vec<CoreReloc> {
+    let question = |name: &SmolStr| {
+        let (enum_name, name) = (enum_name.clone(), name.clone());
+        CoreReloc::EnumExists { enum_name, name }
+    };
+    names.iter().map(question).collect()
 }
 
 /// What an operator's operand is wanted for.

@@ -4,8 +4,9 @@
 //! `bpf_probe_read_kernel`. Invariant: only expressions of pointer type are pointers to the verifier, since a conversion to an integer makes them plain numbers.
 
 use super::Program;
+use crate::ir::Form;
 use crate::sema::hir::{
-    self, Event, Expr, ExprKind, Hir, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
+    self, Expr, ExprKind, Hir, KEntry, KExprKind, KLeaf, KThen, LocalId, Stmt, StmtKind,
 };
 use crate::sema::types::{Pointee, Ty};
 use std::collections::BTreeMap;
@@ -44,22 +45,18 @@ pub(super) struct Origins {
     locals: BTreeMap<LocalId, Origin>,
     /// Whether the arguments are typed by BTF.
     typed: bool,
-    /// The event whose arguments they are.
-    event: Option<Event>,
+    /// What they are the arguments of.
+    form: Option<Form>,
 }
 
 impl Origins {
     /// Looks at every assignment until nothing changes: a variable is what all of its values are.
-    pub(super) fn of(
-        hir: &Hir,
-        program: &hir::Program,
-        event: Option<&Event>,
-        typed: bool,
-    ) -> Origins {
+    pub(super) fn of(hir: &Hir, program: &hir::Program, form: Option<&Form>) -> Origins {
         let mut assigned = Vec::new();
         assignments(&program.body, &mut assigned);
         assigned.retain(|(local, _)| matches!(program.locals[*local].ty, Ty::Ptr(_)));
-        let mut origins = Origins { locals: BTreeMap::new(), typed, event: event.cloned() };
+        let typed = form.is_some_and(|form| form.typed);
+        let mut origins = Origins { locals: BTreeMap::new(), typed, form: form.cloned() };
         loop {
             let mut changed = false;
             for (local, value) in &assigned {
@@ -84,7 +81,7 @@ impl Origins {
         match &expr.kind {
             ExprKind::Int(0) => Origin::NULL,
             ExprKind::Arg(arg) if self.typed => {
-                let mut places = self.event.iter().flat_map(|event| arg.places_in(event));
+                let mut places = self.form.iter().flat_map(|form| form.places(arg));
                 let absent = places.any(|place| place.index.is_none());
                 Origin { known: true, nullable: arg.nullable || absent, pointer: true }
             }
@@ -115,23 +112,28 @@ impl Origins {
         let Some(wanted) = kernel_struct(hir, &field.ty) else {
             return Origin { known: false, nullable: base.pointer, pointer: base.pointer };
         };
-        let leads_there = field.alternatives.iter().all(|alternative| match &alternative.kind {
-            KExprKind::Path(path) => {
-                let plain = path.hops.iter().all(|hop| !matches!(hop.then, KThen::Element { .. }));
-                let leaf = match &path.leaf {
-                    KLeaf::Ptr(Some(name)) | KLeaf::Struct(name) => name == wanted,
-                    KLeaf::Ptr(None)
-                    | KLeaf::Int(_)
-                    | KLeaf::Bits { .. }
-                    | KLeaf::Enum(..)
-                    | KLeaf::Chars(_)
-                    | KLeaf::Ints(..) => false,
-                };
-                plain && leaf
-            }
-            KExprKind::Const(0) => true,
-            _ => false,
-        });
+        let leads_there =
+            field.alternatives.iter().all(|alternative| match &alternative.value.kind {
+                KExprKind::Path(path) => {
+                    let plain = path.hops.iter().all(|hop| {
+                        hop.entry == KEntry::Typed && !matches!(hop.then, KThen::Element { .. })
+                    });
+                    let leaf = match &path.leaf {
+                        KLeaf::Ptr(Some(name)) | KLeaf::Struct(name) => name == wanted,
+                        KLeaf::Ptr(None)
+                        | KLeaf::Int(_)
+                        | KLeaf::Number(..)
+                        | KLeaf::Any
+                        | KLeaf::Bits { .. }
+                        | KLeaf::Enum(..)
+                        | KLeaf::Chars(_)
+                        | KLeaf::Ints(..) => false,
+                    };
+                    plain && leaf
+                }
+                KExprKind::Const(0) => true,
+                _ => false,
+            });
         Origin { known: base.known && leads_there, nullable: base.pointer, pointer: base.pointer }
     }
 }

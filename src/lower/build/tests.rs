@@ -53,6 +53,8 @@ impl Script {
 
     fn field(&mut self, name: &str, ty: Ty, offset: u32, optional: bool, alternatives: Vec<KExpr>) {
         let (name, span) = (name.into(), self.span);
+        let alternative = |value| Alternative { value, guards: Vec::new(), span };
+        let alternatives = alternatives.into_iter().map(alternative).collect();
         let field = MirrorField { name, ty, offset, optional, alternatives, doc: None, span };
         self.hir.mirrors[self.task].fields.push(field);
     }
@@ -61,6 +63,7 @@ impl Script {
     fn path(&self, hops: &[&[&str]], leaf: KLeaf) -> KExpr {
         let last = hops.len() - 1;
         let hop = |(i, steps): (usize, &&[&str])| KHop {
+            entry: KEntry::Typed,
             root: "task_struct".into(),
             steps: steps.iter().map(|step| KStep::Member((*step).into())).collect(),
             then: if i == last { KThen::Leaf } else { KThen::Deref },
@@ -329,6 +332,7 @@ fn everything_else_keeps_what_the_verifiers_want() {
     let mut s = Script::new();
     let level = s.path(&[&["pid_links"]], KLeaf::Int(IntTy::U32));
     let hop = |root: &str, member: &str, then| KHop {
+        entry: KEntry::Typed,
         root: root.into(),
         steps: vec![KStep::Member(member.into())],
         then,

@@ -1,6 +1,6 @@
 //! Walks over the HIR: what a piece of it changes or reads.
 
-use crate::sema::hir::{Expr, ExprKind, LocalId, SkbRead, Stmt, StmtKind};
+use crate::sema::hir::{Arg, Expr, ExprKind, LocalId, SkbRead, Stmt, StmtKind};
 use std::collections::BTreeSet;
 
 /// The variables that statements give values to.
@@ -58,4 +58,18 @@ pub(super) fn has_effect(expr: &Expr) -> bool {
         );
     });
     found
+}
+
+/// The arguments that statements read.
+pub(super) fn args<'h>(stmts: impl IntoIterator<Item = &'h Stmt>, found: &mut Vec<&'h Arg>) {
+    for stmt in stmts {
+        for expr in stmt.exprs() {
+            expr.each(&mut |expr| {
+                if let ExprKind::Arg(arg) = &expr.kind {
+                    found.push(arg);
+                }
+            });
+        }
+        args(stmt.nested().collect::<Vec<_>>(), found);
+    }
 }

@@ -203,7 +203,7 @@ impl Shape {
             Shape::Wanted(number, bits) => {
                 let name = match &**number {
                     Shape::Int(IntTy { bits, signed: true }) => format!("s{bits}"),
-                    Shape::Enum(name, _) => name.to_string(),
+                    Shape::Enum(name, _) if !name.is_empty() => name.to_string(),
                     other => format!("u{}", other.size() * 8),
                 };
                 let number = number.declare("", btf);

@@ -120,7 +120,7 @@ impl Describer<'_> {
         function: &Function,
         args: &[ArgRead],
     ) -> Vec<Form> {
-        let first = ir::Form::of(program, index).next();
+        let first = ir::Form::of(self.hir, program, index).into_iter().take(1).collect::<Vec<_>>();
         let first = first.iter().map(|form| (form, function, program.optional));
         let others = self.code.others.iter().filter(|(form, _)| form.program == index);
         let others = others.map(|(form, function)| (form, function, true));
@@ -132,9 +132,19 @@ impl Describer<'_> {
             aside,
             insns: function.insns.len(),
             frame: function.frame_bytes,
+            places: self.places(form, args),
             reads: self.reads(function, args),
         };
         first.chain(others).map(form).collect()
+    }
+
+    /// Where a form for a prototype of a function has its arguments.
+    fn places(&self, form: &ir::Form, args: &[ArgRead]) -> Vec<Option<u32>> {
+        let Some(prototype) = form.prototype.map(|id| &self.hir.prototypes[id]) else {
+            return Vec::new();
+        };
+        let place = |arg: &ArgRead| prototype.place(form.event.kind, &arg.names);
+        args.iter().map(|arg| place(arg).map(|(index, _)| index)).collect()
     }
 
     fn reads(&self, function: &Function, args: &[ArgRead]) -> Vec<super::ArgRead> {

@@ -79,7 +79,9 @@ pub(super) fn follow(
 }
 
 /// The code sections by name. Records name their section, so that no two may have one name.
-fn by_name(code: Option<&Code>) -> Result<BTreeMap<&str, &Section>, ApplyError> {
+pub(in super::super) fn by_name(
+    code: Option<&Code>,
+) -> Result<BTreeMap<&str, &Section>, ApplyError> {
     let mut sections = BTreeMap::new();
     for section in code.into_iter().flat_map(|code| code.sections.values()) {
         if sections.insert(section.name.as_str(), section).is_some() {

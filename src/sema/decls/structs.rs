@@ -250,7 +250,7 @@ impl Collector<'_> {
     fn alternatives(&mut self, decl: &StructDecl, id: MirrorId, index: usize) {
         let mirror = &self.decls.hir.mirrors[id];
         let (kernel, entry) = (mirror.kernel.clone(), &mirror.fields[index]);
-        let (ty, span) = (entry.ty.clone(), entry.span);
+        let (ty, optional, span) = (entry.ty.clone(), entry.optional, entry.span);
         let written =
             decl.fields.iter().find(|f| f.name.as_ref().is_some_and(|n| n.name == entry.name));
         let Some((field, name)) = written.and_then(|f| Some((f, f.name.as_ref()?))) else { return };
@@ -264,14 +264,16 @@ impl Collector<'_> {
                 None => return,
             },
         };
-        let target = kpath::Field { kernel: &kernel, ty: &ty, bits, span };
+        let target = kpath::Field { kernel: &kernel, ty: &ty, bits, optional, span };
         let (decls, diags) = (&self.decls, &mut self.diags);
         let alternatives = if field.sources.is_empty() {
             kpath::member(decls, self.sources, &target, name, diags).into_iter().collect()
         } else {
-            let sources = field.sources.iter();
-            sources
-                .filter_map(|e| kpath::alternative(decls, self.sources, &target, e, diags))
+            let last = field.sources.len() - 1;
+            (field.sources.iter().enumerate())
+                .filter_map(|(i, written)| {
+                    kpath::alternative(decls, self.sources, &target, written, i == last, diags)
+                })
                 .collect()
         };
         self.decls.hir.mirrors[id].fields[index].alternatives = alternatives;

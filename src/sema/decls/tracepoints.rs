@@ -1,119 +1,26 @@
-//! Tracepoints: the prototypes that kernels have for their events, and user tracepoints bound to these by argument name.
+//! User tracepoints, bound to the kernel's tracepoints and functions by argument name.
 //!
-//! Invariant: an argument of a user tracepoint is found in every known prototype of its events, or may be missing; and where prototypes of an event disagree about
-//! its place, a program can tell them apart.
+//! Invariant: an argument of a user tracepoint is found in every known prototype of its events, or may be missing; and where prototypes of a tracepoint disagree about
+//! its place, a program can tell them apart. Prototypes of a function it cannot: each has a form of the program.
 
 use super::collect::{Collector, Namespace};
+use super::prototypes::{kernel_type, prototype_text, same_shape};
 use super::{Tracepoint, TracepointArg};
 use crate::diag::{Code, Diagnostic};
-use crate::sema::hir::{
-    Arg, ArgPlace, Event, KParamTy, Prototype, PrototypeId, PrototypeKind, PrototypeParam,
-};
+use crate::sema::hir::{Arg, ArgPlace, Event, EventKind, KParamTy, PrototypeId, RETVAL};
 use crate::sema::suggest::nearest;
-use crate::sema::types::{IntTy, Pointee, Ty};
-use crate::sema::unbuilt::unbuilt;
+use crate::sema::types::{Pointee, Ty};
 use crate::sema::{show, typeexpr};
 use crate::source::Span;
-use crate::syntax::ast::{
-    FuncParams, Ident, Name, PrototypeDecl, TracepointDecl, TracepointParam, TracepointSource,
-    TypeExpr, TypeExprKind,
-};
+use crate::syntax::ast::{Ident, Name, TracepointDecl, TracepointParam, TracepointSource};
+
+/// No architecture passes more arguments in registers.
+const MAX_REGISTERS: u32 = 8;
 
 /// A kernel event and its known prototypes.
 type Known = (Event, Vec<PrototypeId>);
 
 impl Collector<'_> {
-    // The kernel's
-
-    pub(super) fn prototype(&mut self, decl: &PrototypeDecl) {
-        let mut params: Vec<PrototypeParam> = Vec::new();
-        let mut whole = true;
-        for (ty, name) in &decl.params {
-            if params.iter().any(|p| p.name == name.name) {
-                let message =
-                    format!("`{}` has two arguments named `{}`", decl.event.name, name.name);
-                self.diags.push(Diagnostic::new(Code::E0207, name.span, message));
-                whole = false;
-            }
-            match self.param_type(ty) {
-                Some(ty) => params.push(PrototypeParam { name: name.name.clone(), ty }),
-                None => whole = false,
-            }
-        }
-        let known = self.decls.prototypes.entry(decl.event.name.clone()).or_default();
-        if !whole {
-            return;
-        }
-        let prototype =
-            Prototype { kind: PrototypeKind::Tracepoint, name: decl.event.name.clone(), params };
-        // The library and a script may both know it.
-        if !known.iter().any(|id| self.decls.hir.prototypes[*id] == prototype) {
-            known.push(self.decls.hir.prototypes.alloc(prototype));
-        }
-    }
-
-    fn param_type(&mut self, ty: &TypeExpr) -> Option<KParamTy> {
-        let int = |bits, signed| Some(KParamTy::Int(IntTy { bits, signed }));
-        match &ty.kind {
-            TypeExprKind::Int { bits, signed } => int(*bits, *signed),
-            TypeExprKind::Char | TypeExprKind::Bool => int(8, false),
-            TypeExprKind::Name(name) => {
-                let known = typeexpr::typedef(name).map(KParamTy::Int);
-                if known.is_none() {
-                    // The same message as for any other type.
-                    typeexpr::resolve_kernel(&self.decls, ty, &mut self.diags);
-                }
-                known
-            }
-            TypeExprKind::Enum(name) => Some(KParamTy::Enum(name.name.clone())),
-            TypeExprKind::Struct(name) => Some(KParamTy::Struct(name.name.clone())),
-            TypeExprKind::Union(name) => Some(KParamTy::Union(name.name.clone())),
-            TypeExprKind::Ptr(target) => {
-                let target = match &target.kind {
-                    TypeExprKind::Void => KParamTy::Void,
-                    TypeExprKind::Func(ret, params) => self.function_type(ret, params)?,
-                    _ => self.param_type(target)?,
-                };
-                Some(KParamTy::Ptr(Box::new(target)))
-            }
-            TypeExprKind::Error => None,
-            TypeExprKind::Void
-            | TypeExprKind::Str
-            | TypeExprKind::Anonymous(..)
-            | TypeExprKind::Array(..)
-            | TypeExprKind::Func(..)
-            | TypeExprKind::Tuple(_) => {
-                self.diags.push(Diagnostic::new(
-                    Code::E0201,
-                    ty.span,
-                    "no tracepoint has an argument of this type",
-                ));
-                None
-            }
-        }
-    }
-
-    /// A function that an argument points to.
-    fn function_type(&mut self, ret: &TypeExpr, params: &FuncParams) -> Option<KParamTy> {
-        let ret = Box::new(self.returned_type(ret)?);
-        let none =
-            matches!(params.types.as_slice(), [only] if matches!(only.kind, TypeExprKind::Void));
-        let types = if none { &[] } else { params.types.as_slice() };
-        let params_of_it: Vec<_> =
-            types.iter().map(|ty| self.param_type(ty)).collect::<Option<_>>()?;
-        Some(KParamTy::Func { ret, params: params_of_it, variadic: params.variadic })
-    }
-
-    fn returned_type(&mut self, ty: &TypeExpr) -> Option<KParamTy> {
-        if matches!(ty.kind, TypeExprKind::Void) {
-            Some(KParamTy::Void)
-        } else {
-            self.param_type(ty)
-        }
-    }
-
-    // The user's
-
     pub(super) fn tracepoint(&mut self, decl: &TracepointDecl, span: Span) {
         if !self.declare(Namespace::Tracepoint, &decl.name) {
             return;
@@ -163,56 +70,41 @@ impl Collector<'_> {
 
     /// The kernel event and its known prototypes.
     fn event(&mut self, source: &TracepointSource) -> Option<Known> {
-        if source.kind.name != "tracepoint" {
-            self.source_kind(&source.kind);
-            return None;
-        }
-        let target = &source.target;
-        let Some((_, event)) = target.name.split_once(':').filter(|(category, event)| {
-            !category.is_empty() && !event.is_empty() && !event.contains(':')
-        }) else {
+        let TracepointSource { kind: word, target } = source;
+        let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.word() == word.name) else {
+            let message = format!("a user tracepoint cannot be bound to `{}`", word.name);
+            let words = EventKind::ALL.map(EventKind::word);
+            let expected = show::list(words.into_iter(), words.len());
             self.diags.push(
-                Diagnostic::new(
-                    Code::E0401,
-                    target.span,
-                    format!("`{}` is no tracepoint", target.name),
-                )
-                .label("expected `category:event`, such as `sched:sched_switch`"),
+                Diagnostic::new(Code::E0401, word.span, message)
+                    .label(format!("expected {expected}")),
             );
             return None;
         };
-        match self.decls.prototypes.get(event) {
+        let name = if kind.is_function() { function(target) } else { tracepoint(target) };
+        let name = name.map_err(|diagnostic| self.diags.push(diagnostic)).ok()?;
+        let table = if kind.is_function() { &self.decls.functions } else { &self.decls.prototypes };
+        match table.get(name) {
             Some(known) if known.is_empty() => None,
-            Some(known) => Some((Event::tracepoint(event), known.clone())),
+            Some(known) => Some((Event { kind, name: name.into() }, known.clone())),
             None => {
-                let mut diagnostic =
-                    Diagnostic::new(Code::E0401, target.span, format!("what the kernel passes to `{event}` is not known"))
-                        .note("arguments are bound by name through the event's prototypes, since kernels differ in their order and number");
-                if let Some(near) = nearest(event, self.decls.prototypes.keys().map(Name::as_str)) {
+                let near = nearest(name, table.keys().map(Name::as_str));
+                let message = format!("what the kernel passes to `{name}` is not known");
+                let why = "arguments are bound by name through prototypes, since kernels differ in their order and number";
+                let mut diagnostic = Diagnostic::new(Code::E0401, target.span, message).note(why);
+                if let Some(near) = near {
                     diagnostic = diagnostic.note(format!("prototypes of `{near}` are known"));
                 }
-                let help = format!(
-                    "declare it as the kernel does: `kernel tracepoint {event}(struct NAME *argument, …);`"
-                );
+                let declaration = if kind.is_function() {
+                    format!("kernel function TYPE {name}(struct NAME *argument, …);")
+                } else {
+                    format!("kernel tracepoint {name}(struct NAME *argument, …);")
+                };
+                let help = format!("declare it as the kernel does: `{declaration}`");
                 self.diags.push(diagnostic.help(help));
                 None
             }
         }
-    }
-
-    fn source_kind(&mut self, kind: &Ident) {
-        let diagnostic = match kind.name.as_str() {
-            "fentry" | "fexit" | "kprobe" | "kretprobe" => {
-                unbuilt("a user tracepoint on a function", kind.span)
-            }
-            other => Diagnostic::new(
-                Code::E0401,
-                kind.span,
-                format!("a user tracepoint cannot be bound to `{other}`"),
-            )
-            .label("expected `tracepoint`, `fentry`, `fexit`, `kprobe` or `kretprobe`"),
-        };
-        self.diags.push(diagnostic);
     }
 
     /// Finds an argument in every prototype of every event.
@@ -230,9 +122,11 @@ impl Collector<'_> {
         let somewhere = found.iter().flatten().any(|place| place.index.is_some());
         for ((event, known), places) in events.iter().zip(&found) {
             if !(param.optional && somewhere) {
-                self.check_missing(param, &event.name, &names, places, known);
+                self.check_missing(param, event, &names, places, known);
             }
-            self.check_distinct(param, places);
+            if !event.kind.is_function() {
+                self.check_distinct(param, places);
+            }
         }
         let places = found.into_iter().flatten().collect();
         let arg = Arg { places, names, nullable: param.optional };
@@ -247,18 +141,23 @@ impl Collector<'_> {
         names: &[Name],
         (event, known): &Known,
     ) -> Vec<ArgPlace> {
+        let function = event.kind.is_function();
         let mut places: Vec<ArgPlace> = Vec::new();
         for id in known {
             let prototype = &self.decls.hir.prototypes[*id];
-            let found =
-                names.iter().find_map(|name| prototype.params.iter().position(|p| p.name == *name));
-            if let Some(found) = found.and_then(|at| prototype.params.get(at))
-                && !self.kinds_agree(ty, &found.ty)
+            let found = prototype.place(event.kind, names);
+            if let Some((_, found)) = found
+                && !(self.kinds_agree(ty, found) && (!function || fits_register(ty, found)))
             {
-                self.wrong_kind(param, ty, *id, &found.ty.clone());
+                self.wrong_kind(param, ty, *id, &found.clone());
                 break;
             }
-            let index = found.and_then(|at| u32::try_from(at).ok());
+            let index = found.map(|(index, _)| index);
+            if event.kind == EventKind::Kprobe && index.is_some_and(|index| index >= MAX_REGISTERS)
+            {
+                self.on_the_stack(param, *id);
+                break;
+            }
             match places.iter_mut().find(|place| place.index == index) {
                 Some(place) => place.prototypes.push(*id),
                 None => {
@@ -344,10 +243,20 @@ impl Collector<'_> {
         );
     }
 
+    fn on_the_stack(&mut self, param: &TracepointParam, id: PrototypeId) {
+        let prototype = prototype_text(&self.decls.hir.prototypes[id]);
+        let message = format!("no register holds `{}`", param.name.name);
+        let diagnostic = Diagnostic::new(Code::E0408, param.span, message)
+            .note(format!("the kernel's prototype is `{prototype}`"))
+            .note(format!("no architecture passes more than {MAX_REGISTERS} arguments in registers, and a kprobe sees registers alone"))
+            .help("take it at `fentry`, or mark it `?` and give it another name there");
+        self.diags.push(diagnostic);
+    }
+
     fn check_missing(
         &mut self,
         param: &TracepointParam,
-        event: &Name,
+        event: &Event,
         names: &[Name],
         places: &[ArgPlace],
         known: &[PrototypeId],
@@ -355,13 +264,26 @@ impl Collector<'_> {
         let Some(missing) = places.iter().find(|p| p.index.is_none()) else { return };
         let everywhere = places.len() == 1;
         let shown = show::list(names.iter().map(Name::as_str), names.len());
+        let event_name = match event.kind {
+            EventKind::Tracepoint => event.name.to_string(),
+            _ => event.to_string(),
+        };
         let message = if everywhere {
-            format!("`{event}` has no argument {shown}")
+            format!("`{event_name}` has no argument {shown}")
         } else {
-            format!("not every kernel passes {shown} to `{event}`")
+            format!("not every kernel passes {shown} to `{event_name}`")
         };
         let hir = &self.decls.hir;
         let mut diagnostic = Diagnostic::new(Code::E0402, param.span, message);
+        if event.kind == EventKind::Kretprobe {
+            let note = format!(
+                "when a function returns, its arguments are gone: there is `{RETVAL}` alone"
+            );
+            let help =
+                format!("mark it `{}?`, or take the arguments at the entry", param.name.name);
+            self.diags.push(diagnostic.note(note).help(help));
+            return;
+        }
         for id in &missing.prototypes {
             diagnostic = diagnostic.note(format!(
                 "a kernel's prototype is `{}`",
@@ -413,50 +335,40 @@ impl Collector<'_> {
     }
 }
 
-/// Whether CO-RE's type compatibility takes one prototype for the other: it looks at the number of arguments and their kinds.
-fn same_shape(a: &Prototype, b: &Prototype) -> bool {
-    a.params.len() == b.params.len()
-        && a.params.iter().zip(&b.params).all(|(a, b)| same_kind(&a.ty, &b.ty))
-}
-
-fn same_kind(a: &KParamTy, b: &KParamTy) -> bool {
-    match (a, b) {
-        (KParamTy::Ptr(a), KParamTy::Ptr(b)) => same_kind(a, b),
-        (
-            KParamTy::Func { ret: a, params: left, variadic: more },
-            KParamTy::Func { ret: b, params: right, variadic: others },
-        ) => {
-            let same = left.iter().zip(right).all(|(a, b)| same_kind(a, b));
-            left.len() == right.len() && more == others && same && same_kind(a, b)
-        }
-        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
-    }
-}
-
-/// `struct task_struct *`
-fn kernel_type(ty: &KParamTy) -> String {
-    match ty {
-        KParamTy::Int(int) => show::int(*int),
-        KParamTy::Enum(name) => format!("enum {name}"),
-        KParamTy::Struct(name) => format!("struct {name}"),
-        KParamTy::Union(name) => format!("union {name}"),
-        KParamTy::Void => "void".to_owned(),
-        KParamTy::Func { ret, params, variadic } => {
-            let more = variadic.then(|| "...".to_owned());
-            let params: Vec<String> = params.iter().map(kernel_type).chain(more).collect();
-            format!("{} ({})", kernel_type(ret), params.join(", "))
-        }
-        KParamTy::Ptr(target) => format!("{} *", kernel_type(target)),
-    }
-}
-
-/// `sched_switch(u8 preempt, struct task_struct *prev)`
-fn prototype_text(prototype: &Prototype) -> String {
-    let param = |p: &PrototypeParam| {
-        let ty = kernel_type(&p.ty);
-        let gap = if ty.ends_with('*') { "" } else { " " };
-        format!("{ty}{gap}{}", p.name)
+/// The tracepoint of `category:event`.
+fn tracepoint(target: &Ident) -> Result<&str, Diagnostic> {
+    let parts = target.name.split_once(':');
+    let parts = parts.filter(|(category, event)| {
+        !category.is_empty() && !event.is_empty() && !event.contains(':')
+    });
+    let wrong = || {
+        let message = format!("`{}` is no tracepoint", target.name);
+        Diagnostic::new(Code::E0401, target.span, message)
+            .label("expected `category:event`, such as `sched:sched_switch`")
     };
-    let params: Vec<String> = prototype.params.iter().map(param).collect();
-    format!("{}({})", prototype.name, params.join(", "))
+    parts.map(|(_, event)| event).ok_or_else(wrong)
+}
+
+/// The name of a function.
+fn function(target: &Ident) -> Result<&str, Diagnostic> {
+    if target.name.contains(':') {
+        let message = format!("`{}` is no function", target.name);
+        return Err(Diagnostic::new(Code::E0401, target.span, message)
+            .label("expected a function's name, such as `vfs_read`"));
+    }
+    Ok(&target.name)
+}
+
+/// Whether all of a value that a program reads is in a register: what is beyond the width of the kernel's type is not promised.
+fn fits_register(ty: &Ty, passed: &KParamTy) -> bool {
+    let bits = match passed {
+        KParamTy::Int(int) => int.bits,
+        KParamTy::Enum(_) => 32,
+        _ => return true,
+    };
+    match ty {
+        Ty::Int(int) => int.bits <= bits,
+        Ty::Bool => bits == 8,
+        _ => true,
+    }
 }

@@ -98,7 +98,30 @@ pub enum PrototypeKind {
     Function(KParamTy),
 }
 
+/// What a function's result is called among the arguments of its return.
+pub const RETVAL: &str = "retval";
+
 impl Prototype {
+    /// Where programs at an event of a kind find the first of these arguments that there is, and its type. A function's result follows its arguments; programs that see registers do not have both.
+    pub fn place(&self, kind: EventKind, names: &[SmolStr]) -> Option<(u32, &KParamTy)> {
+        let (at, ty) = names.iter().find_map(|name| self.place_of(kind, name))?;
+        Some((u32::try_from(at).ok()?, ty))
+    }
+
+    fn place_of(&self, kind: EventKind, name: &str) -> Option<(usize, &KParamTy)> {
+        match &self.kind {
+            PrototypeKind::Function(ret) if name == RETVAL => {
+                let there = kind.is_return() && *ret != KParamTy::Void;
+                there.then_some((self.params.len(), ret))
+            }
+            _ if kind == EventKind::Kretprobe => None,
+            _ => {
+                let mut params = self.params.iter().enumerate();
+                params.find_map(|(at, param)| (param.name == name).then_some((at, &param.ty)))
+            }
+        }
+    }
+
     /// Whether it says what the kernel passes to programs at an event.
     pub fn is_of(&self, event: &Event) -> bool {
         let function = matches!(self.kind, PrototypeKind::Function(_));

@@ -35,12 +35,32 @@ pub struct MirrorField {
     pub offset: u32,
     /// Whether the target may lack it; it then reads 0.
     pub optional: bool,
-    /// Where the value comes from: the first alternative whose paths all exist in the target. At least one.
-    pub alternatives: Vec<KExpr>,
+    /// Where the value comes from: the first alternative that applies in the target. At least one.
+    pub alternatives: Vec<Alternative>,
     /// The doc comment.
     pub doc: Option<String>,
     /// The declaration.
     pub span: Span,
+}
+
+/// One way to a field's value. It applies where the target has everything that the value names, and the guards hold.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// The value.
+    pub value: KExpr,
+    /// What else is asked of the target. The last alternative of a field that is not optional has none.
+    pub guards: Vec<Guard>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// What the target must have or lack.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// What is looked for; nothing is read.
+    pub path: KPath,
+    /// Whether the target must lack it.
+    pub absent: bool,
 }
 
 /// A value expression over kernel paths: 64-bit arithmetic as in programs. It applies where every path and enumerator in it exists.
@@ -61,12 +81,12 @@ pub enum KExprKind {
     Path(KPath),
     /// A number.
     Const(u64),
-    /// The target's value of an enumerator of a kernel enum.
+    /// The target's value of the first of these enumerators of a kernel enum that it has.
     Enumerator {
         /// The kernel enum.
         enum_name: SmolStr,
-        /// The enumerator.
-        name: SmolStr,
+        /// The enumerators; at least one.
+        names: Vec<SmolStr>,
     },
     /// An operator.
     Unary(UnOp, Box<KExpr>),
@@ -74,6 +94,8 @@ pub enum KExprKind {
     Binary(BinOp, Box<KExpr>, Box<KExpr>),
     /// The value, cut to this type and extended again.
     Convert(IntTy, Box<KExpr>),
+    /// The number that the low bits (16, 32 or 64 of them) of the value are in network byte order.
+    FromNetwork(u8, Box<KExpr>),
 }
 
 /// A path from a kernel object to a value in it or reached from it: `thread_pid->numbers[thread_pid->level].nr`.
@@ -90,14 +112,34 @@ pub struct KPath {
 /// One CO-RE access: from the start of a kernel struct to a member in it, through embedded structs and constant indices.
 #[derive(Clone, Debug)]
 pub struct KHop {
+    /// How the pointer that it begins with leads to that struct.
+    pub entry: KEntry,
     /// The kernel struct at whose start it begins.
     pub root: SmolStr,
-    /// The way, at least one step; the first is a member.
+    /// The way; the first step is a member. Without steps, which only the last hop may be, it leads to the struct itself.
     pub steps: Vec<KStep>,
     /// How to go on to the next hop; `Leaf` in the last one and only there.
     pub then: KThen,
     /// Where it is written.
     pub span: Span,
+}
+
+/// How a pointer leads to the struct at whose start a hop begins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KEntry {
+    /// It points to it, and the kernel's own types say so.
+    Typed,
+    /// It points to it, whatever the kernel's own types say: a cast.
+    Cast,
+    /// It points to a member of it: `container_of`.
+    Member {
+        /// The struct that the member is of.
+        of: SmolStr,
+        /// The way to the member.
+        steps: Vec<KStep>,
+        /// What the member is taken for.
+        leaf: KLeaf,
+    },
 }
 
 /// A step inside one kernel object.
@@ -132,6 +174,8 @@ pub enum KThen {
 pub enum KLeaf {
     /// An integer or bool.
     Int(IntTy),
+    /// An integer or bool, or an enum of that name, or of any if there is none: the target says which.
+    Number(IntTy, SmolStr),
     /// A bitfield of this declared width in a word of that type.
     Bits {
         /// In bits.
@@ -149,4 +193,6 @@ pub enum KLeaf {
     Ints(IntTy, u32),
     /// An embedded struct: the path's value is its address.
     Struct(SmolStr),
+    /// Anything: it is not read.
+    Any,
 }

@@ -44,6 +44,9 @@ impl Lower<'_> {
     /// What is known of a place; nothing where its declaration is broken.
     pub(super) fn known_leaf(&mut self, place: &Place) -> Option<KnownLeaf> {
         self.not_an_element(place)?;
+        if let Some(root) = place.whole() {
+            return Some(KnownLeaf::Struct(root.clone()));
+        }
         let Some(known) = &place.known else { return Some(KnownLeaf::Unknown) };
         if let Some(int) = scalar(&known.ty) {
             return Some(match (known.bits, &known.ty.kind) {
@@ -121,7 +124,10 @@ impl Lower<'_> {
 
     fn leaf_type(&self, leaf: &KLeaf, want: Want) -> Ty {
         match leaf {
-            KLeaf::Int(int) | KLeaf::Bits { word: int, .. } | KLeaf::Enum(_, int) => Ty::Int(*int),
+            KLeaf::Int(int)
+            | KLeaf::Number(int, _)
+            | KLeaf::Bits { word: int, .. }
+            | KLeaf::Enum(_, int) => Ty::Int(*int),
             KLeaf::Ptr(_) if matches!(want, Want::Field) && matches!(self.field.ty, Ty::Ptr(_)) => {
                 self.field.ty.clone()
             }
@@ -129,12 +135,17 @@ impl Lower<'_> {
             KLeaf::Chars(len) => Ty::Str(*len),
             KLeaf::Ints(int, len) => Ty::Array(std::sync::Arc::new(Ty::Int(*int)), *len),
             KLeaf::Struct(_) => self.field.ty.clone(),
+            KLeaf::Any => Ty::Void,
         }
     }
 
     fn no_conversion<T>(&mut self, place: &Place, want: Want) -> Option<T> {
         let path = self.sources.text(place.span);
-        let found = place.known.as_ref().map_or_else(|| "?".to_owned(), |k| written(&k.ty));
+        let found = match (place.whole(), &place.known) {
+            (Some(root), _) => format!("struct {root}"),
+            (None, Some(known)) => written(&known.ty),
+            (None, None) => "?".to_owned(),
+        };
         let wanted = match want {
             Want::Field => show::ty(&self.decls.hir, self.field.ty),
             Want::Number(_) => "a number".to_owned(),
@@ -181,6 +192,8 @@ fn text_leaf(known: &KnownLeaf, len: u32) -> Option<KLeaf> {
     match known {
         KnownLeaf::Unknown | KnownLeaf::Chars(None) => Some(KLeaf::Chars(len)),
         KnownLeaf::Chars(Some(kernel)) => Some(KLeaf::Chars(*kernel)),
+        // The text that it points to.
+        KnownLeaf::Ptr(None) => Some(KLeaf::Ptr(None)),
         _ => None,
     }
 }

@@ -4,14 +4,15 @@
 //! of a struct whose name is known.
 
 use super::super::decls::KernelMember;
-use super::super::hir::{ConstValue, KExpr, KExprKind, KHop, KStep, KThen};
+use super::super::hir::{ConstValue, KEntry, KExpr, KExprKind, KHop, KLeaf, KStep, KThen};
 use super::super::suggest::nearest;
-use super::super::types::IntTy;
+use super::super::types::{IntTy, Pointee, Ty};
 use super::super::{consteval, typeexpr};
+use super::leaf::KnownLeaf;
 use super::{Lower, Want};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, FieldDecl, Ident, Name, TypeExpr, TypeExprKind};
+use crate::syntax::ast::{Expr, ExprKind, FieldDecl, Ident, Name, TypeExpr, TypeExprKind, UnaryOp};
 
 /// What is known of the kernel's type at a place.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Place {
     hops: Vec<KHop>,
+    entry: KEntry,
     root: Name,
     steps: Vec<KStep>,
     hop_span: Span,
@@ -43,20 +45,34 @@ impl Place {
     /// All hops, the last of which goes on with `then`.
     pub(super) fn finish(self, then: KThen) -> Vec<KHop> {
         let mut hops = self.hops;
-        hops.push(KHop { root: self.root, steps: self.steps, then, span: self.hop_span });
+        let (entry, root, steps) = (self.entry, self.root, self.steps);
+        hops.push(KHop { entry, root, steps, then, span: self.hop_span });
         hops
     }
 
-    /// Whether it is a whole element of an array of structs, of which no member has been named.
-    pub(super) fn is_element(&self) -> bool {
+    /// Whether a cast says what it is.
+    pub(super) fn is_stated(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.stated)
+    }
+
+    /// The struct that it is as a whole, where no member has been named.
+    pub(super) fn whole(&self) -> Option<&Name> {
+        self.steps.is_empty().then_some(&self.root)
+    }
+
+    /// Whether it is a whole element of an array of structs.
+    fn is_element(&self) -> bool {
+        let element = |hop: &KHop| matches!(hop.then, KThen::Element { .. });
         self.steps.is_empty()
+            && self.entry == KEntry::Typed
+            && self.hops.last().is_some_and(element)
     }
 
     /// Goes on at the start of a struct that the last hop leads to.
-    fn hop(self, then: KThen, root: Name, span: Span) -> Place {
+    fn hop(self, then: KThen, entry: KEntry, root: Name, span: Span) -> Place {
         let last = (Some(root.clone()), Name::default());
         let hops = self.finish(then);
-        Place { hops, root, steps: Vec::new(), hop_span: span, last, known: None, span }
+        Place { hops, entry, root, steps: Vec::new(), hop_span: span, last, known: None, span }
     }
 }
 
@@ -84,21 +100,27 @@ pub(super) fn written(ty: &TypeExpr) -> String {
     }
 }
 
+/// The name of the mirrored struct itself.
+const THIS: &str = "this";
+/// The function that leads from a member to the struct that it is in.
+pub(super) const CONTAINER_OF: &str = "container_of";
+const CONTAINER_FORM: &str = "`container_of` takes a pointer, the struct that it points into, and the member there: `container_of(f_path.mnt, struct mount, mnt)`";
+
 impl Lower<'_> {
     /// The mirrored struct's member `name`.
     pub(super) fn root(&self, name: &Name, span: Span) -> Place {
+        let this = self.this(span);
+        let known = self.declared(&this.root, name);
+        let last = (Some(this.root.clone()), name.clone());
+        Place { steps: vec![KStep::Member(name.clone())], last, known, ..this }
+    }
+
+    /// The mirrored struct itself.
+    fn this(&self, span: Span) -> Place {
         let root = self.field.kernel.clone();
-        let known = self.declared(&root, name);
-        let last = (Some(root.clone()), name.clone());
-        Place {
-            hops: Vec::new(),
-            root,
-            steps: vec![KStep::Member(name.clone())],
-            hop_span: span,
-            last,
-            known,
-            span,
-        }
+        let last = (Some(root.clone()), Name::default());
+        let (hops, steps) = (Vec::new(), Vec::new());
+        Place { hops, entry: KEntry::Typed, root, steps, hop_span: span, last, known: None, span }
     }
 
     /// What a `kernel struct` declaration says of a member.
@@ -113,6 +135,7 @@ impl Lower<'_> {
             ExprKind::Name(name) if self.constant(name).is_some() => {
                 self.refuse(e.span, "this is a constant; expected a member of the kernel's struct")
             }
+            ExprKind::Name(name) if name == THIS => Some(self.this(e.span)),
             ExprKind::Name(name) => Some(self.root(name, e.span)),
             ExprKind::Field { base, name, arrow } => {
                 let place = self.place(base)?;
@@ -123,30 +146,177 @@ impl Lower<'_> {
                 self.index(place, index, e.span)
             }
             ExprKind::Cast(ty, operand) => {
-                let mut place = self.place(operand)?;
+                let place = self.place(operand)?;
                 self.not_an_element(&place)?;
-                self.check_cast(ty)?;
-                place.known = Some(Known { ty: ty.clone(), bits: None, stated: true });
-                place.span = e.span;
-                Some(place)
+                self.cast(place, ty, e.span)
+            }
+            ExprKind::Unary(UnaryOp::AddrOf, operand) => {
+                let place = self.place(operand)?;
+                self.not_an_element(&place)?;
+                self.address_of(place, e.span)
             }
             ExprKind::Error => None,
-            ExprKind::Call { callee, .. } if callee.name == "container_of" => {
-                self.unbuilt("`container_of` in a mirror", e.span)
+            ExprKind::Call { callee, args } if callee.name == CONTAINER_OF => {
+                self.container_of(callee, args, e.span)
             }
             _ => self.refuse(e.span, "expected a path to a member, such as `mm->total_vm`"),
         }
     }
 
+    /// An embedded struct by its address; where nothing says which struct, the one that the field points to.
+    fn address_of(&mut self, place: Place, span: Span) -> Option<Place> {
+        let pointee = match self.field.ty {
+            Ty::Ptr(Pointee::Mirror(id)) => Some(self.decls.hir.mirrors[*id].kernel.clone()),
+            Ty::Ptr(Pointee::Kernel(name)) => Some(name.clone()),
+            _ => None,
+        };
+        match (place.known.as_ref().map(|known| &known.ty.kind), pointee) {
+            (Some(TypeExprKind::Struct(_)), _) => Some(Place { span, ..place }),
+            (Some(TypeExprKind::Error), _) => None,
+            (None, Some(name)) if place.whole().is_none() => {
+                let ty = TypeExpr { kind: TypeExprKind::Struct(Ident { name, span }), span };
+                let known = Some(Known { ty, bits: None, stated: true });
+                Some(Place { known, span, ..place })
+            }
+            _ => self.refuse(span, "expected a field that is a pointer, and an embedded struct"),
+        }
+    }
+
+    /// What a cast says the kernel keeps at a place. To a mirror, or of the mirrored struct itself, it is seen as another struct, whatever the kernel's types say.
+    fn cast(&mut self, place: Place, ty: &TypeExpr, span: Span) -> Option<Place> {
+        if let Some((name, mirror)) = self.struct_pointer(ty) {
+            if place.whole().is_some() {
+                let same = place.root == name;
+                let entry =
+                    if same || place.entry != KEntry::Typed { place.entry } else { KEntry::Cast };
+                let last = (Some(name.clone()), Name::default());
+                return Some(Place { entry, root: name, last, known: None, span, ..place });
+            }
+            if mirror {
+                let pointer = |known: &Known| self.struct_pointer(&known.ty).map(|(to, _)| to);
+                let entry = match place.known.as_ref().map(|known| (pointer(known), &known.ty.kind))
+                {
+                    Some((Some(to), _)) if to == name => KEntry::Typed,
+                    Some((_, TypeExprKind::Ptr(_) | TypeExprKind::Name(_))) | None => KEntry::Cast,
+                    Some((_, TypeExprKind::Error)) => return None,
+                    Some(_) => return self.no_pointer(&place),
+                };
+                return Some(Place { span, ..place.hop(KThen::Deref, entry, name, span) });
+            }
+        }
+        if place.whole().is_some() {
+            return self.refuse(
+                ty.span,
+                "the struct itself is seen as another by a cast to a pointer to that",
+            );
+        }
+        self.check_cast(ty)?;
+        Some(Place {
+            known: Some(Known { ty: ty.clone(), bits: None, stated: true }),
+            span,
+            ..place
+        })
+    }
+
+    /// The kernel struct that a type points to, and whether it is named by its mirror.
+    fn struct_pointer(&self, ty: &TypeExpr) -> Option<(Name, bool)> {
+        let TypeExprKind::Ptr(target) = &ty.kind else { return None };
+        let TypeExprKind::Struct(name) = &target.kind else { return None };
+        Some(match self.decls.mirror(&name.name) {
+            Some(id) => (self.decls.hir.mirrors[id].kernel.clone(), true),
+            None => (name.name.clone(), false),
+        })
+    }
+
+    /// `container_of(pointer, struct of, member)`
+    fn container_of(&mut self, callee: &Ident, args: &[Expr], span: Span) -> Option<Place> {
+        let [pointer, ty, member] = args else {
+            return self.refuse(callee.span, CONTAINER_FORM);
+        };
+        let of = match &ty.kind {
+            ExprKind::Type(TypeExpr { kind: TypeExprKind::Struct(of), .. }) => of,
+            ExprKind::Error => return None,
+            _ => return self.refuse(ty.span, CONTAINER_FORM),
+        };
+        let of = match self.decls.mirror(&of.name) {
+            Some(id) => self.decls.hir.mirrors[id].kernel.clone(),
+            None => of.name.clone(),
+        };
+        let (steps, leaf) = self.member_path(&of, member)?;
+        let place = self.place(pointer)?;
+        self.not_an_element(&place)?;
+        let entry = KEntry::Member { of: of.clone(), steps, leaf };
+        if place.whole().is_some() {
+            if matches!(place.entry, KEntry::Member { .. }) {
+                return self.unbuilt("`container_of` of a `container_of`", span);
+            }
+            let last = (Some(of.clone()), Name::default());
+            return Some(Place {
+                entry,
+                root: of,
+                last,
+                known: None,
+                hop_span: span,
+                span,
+                ..place
+            });
+        }
+        match place.known.as_ref().map(|known| &known.ty.kind) {
+            None | Some(TypeExprKind::Ptr(_) | TypeExprKind::Name(_)) => {
+                Some(Place { span, ..place.hop(KThen::Deref, entry, of, span) })
+            }
+            Some(TypeExprKind::Error) => None,
+            Some(_) => self.no_pointer(&place),
+        }
+    }
+
+    /// A member by name, in the struct `of`; and what it is taken for.
+    fn member_path(&mut self, of: &Name, member: &Expr) -> Option<(Vec<KStep>, KLeaf)> {
+        let mut place = Place { root: of.clone(), ..self.this(member.span) };
+        place.last.0 = Some(of.clone());
+        let place = self.members(place, member)?;
+        let leaf = match self.known_leaf(&place)? {
+            KnownLeaf::Unknown | KnownLeaf::Other | KnownLeaf::Struct(_) => {
+                KLeaf::Struct(Name::default())
+            }
+            KnownLeaf::Int(int) => KLeaf::Number(int, Name::default()),
+            KnownLeaf::Enum(name, int) => KLeaf::Enum(name, int),
+            KnownLeaf::Ptr(to) => KLeaf::Ptr(to),
+            KnownLeaf::Chars(len) => KLeaf::Chars(len.unwrap_or(1)),
+            KnownLeaf::Ints(int, len) => KLeaf::Ints(int, len.unwrap_or(1)),
+            KnownLeaf::Bits(..) => return self.refuse(member.span, "nothing points to a bitfield"),
+        };
+        Some((place.steps, leaf))
+    }
+
+    /// `a.b.c` from a place on.
+    fn members(&mut self, place: Place, e: &Expr) -> Option<Place> {
+        match &e.kind {
+            ExprKind::Name(name) => {
+                let name = Ident { name: name.clone(), span: e.span };
+                self.step(place, &name, false, e.span)
+            }
+            ExprKind::Field { base, name, arrow: false } => {
+                let place = self.members(place, base)?;
+                self.step(place, name, false, e.span)
+            }
+            ExprKind::Error => None,
+            _ => self.refuse(e.span, CONTAINER_FORM),
+        }
+    }
+
+    fn no_pointer<T>(&mut self, place: &Place) -> Option<T> {
+        let ty = place.known.as_ref().map_or_else(String::new, |k| written(&k.ty));
+        let message = format!("`{}` is `{ty}`, which is no pointer", self.sources.text(place.span));
+        self.diags
+            .push(Diagnostic::new(Code::E0305, place.span, message).label("expected a pointer"));
+        None
+    }
+
     /// What a path can be said to be.
     fn check_cast(&mut self, ty: &TypeExpr) -> Option<()> {
         match &ty.kind {
-            TypeExprKind::Ptr(target) => match &target.kind {
-                TypeExprKind::Struct(name) if self.decls.mirror(&name.name).is_some() => {
-                    self.unbuilt("a cast to a mirror in a mirror", ty.span)
-                }
-                _ => Some(()),
-            },
+            TypeExprKind::Ptr(_) => Some(()),
             // The kernel's enum of that name, which needs no declaration.
             TypeExprKind::Enum(_) => Some(()),
             TypeExprKind::Struct(_) | TypeExprKind::Union(_) => self
@@ -161,10 +331,10 @@ impl Lower<'_> {
     /// `place.name` or `place->name`.
     fn step(&mut self, place: Place, name: &Ident, arrow: bool, span: Span) -> Option<Place> {
         let place = match place.known.as_ref().map(|k| &k.ty.kind) {
-            None if arrow && !place.is_element() => return self.unknown_pointer(&place, name),
+            None if arrow && place.whole().is_none() => return self.unknown_pointer(&place, name),
             Some(TypeExprKind::Ptr(target)) => {
                 let target = self.pointee(target, &place)?;
-                place.hop(KThen::Deref, target, name.span)
+                place.hop(KThen::Deref, KEntry::Typed, target, name.span)
             }
             Some(
                 TypeExprKind::Int { .. }
@@ -346,7 +516,7 @@ impl Lower<'_> {
         match elem.map(|elem| elem.kind) {
             Some(TypeExprKind::Struct(elem)) => {
                 let then = KThen::Element { elem: elem.name.clone(), index: Box::new(at) };
-                Some(place.hop(then, elem.name, span))
+                Some(place.hop(then, KEntry::Typed, elem.name, span))
             }
             Some(_) => self.unbuilt(
                 "an index that is not constant, into an array of anything but structs",

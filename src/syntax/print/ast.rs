@@ -38,7 +38,9 @@ fn print_item(item: &Item) -> Sexp {
         ItemKind::Tracepoint(t) => tracepoint(t),
         ItemKind::Prototype(p) => {
             let params = p.params.iter().map(|(t, n)| Sexp::list("param", [name(n), ty(t)]));
-            Sexp::list("kernel-tracepoint", std::iter::once(name(&p.event)).chain(params))
+            let head = if p.ret.is_some() { "kernel-function" } else { "kernel-tracepoint" };
+            let ret = p.ret.iter().map(ty);
+            Sexp::list(head, ret.chain([name(&p.name)]).chain(params))
         }
         ItemKind::Fn(f) => fn_decl(f),
         ItemKind::Probe(p) => probe(p),
@@ -71,7 +73,16 @@ fn field(field: &FieldDecl) -> Sexp {
     let mark = if field.optional { "?" } else { "" };
     let named = field.name.as_ref().map(|n| Sexp::atom(format!("{}{mark}", n.name)));
     let bits = field.bits.as_ref().map(|bits| Sexp::list("bits", [expr(bits)]));
-    let sources = field.sources.iter().enumerate().map(|(i, s)| alternative(i, expr(s)));
+    let sources = field.sources.iter().enumerate().map(|(i, s)| {
+        let value = expr(&s.value);
+        alternative(
+            i,
+            match &s.guard {
+                Some(guard) => Sexp::list("if", [expr(guard), value]),
+                None => value,
+            },
+        )
+    });
     Sexp::list("field", [ty(&field.ty)].into_iter().chain(named).chain(bits).chain(sources))
 }
 

@@ -1,0 +1,103 @@
+//! Which programs run on which kernels.
+//!
+//! In: objects, read once, and kernels that are opened one after the other. Out: for every kernel and file what becomes of each program. Kernels are independent of each other, and looked at in
+//! parallel; the answer does not depend on that.
+
+use crate::kernel::{Form, Kernel, KernelError};
+use crate::object::ubpf::{Class, Ubpf};
+use crate::relocate::examine::About;
+use crate::relocate::{Examination, Options, Refusal, RelocateError, Subject, examine};
+use rayon::prelude::*;
+use std::path::PathBuf;
+
+/// A file that is checked: its objects for machines of either byte order, or the one that there is.
+#[derive(Debug)]
+pub struct File<'o> {
+    /// What to call it.
+    pub name: String,
+    /// At least one; all have the same programs.
+    pub objects: Vec<Subject<'o>>,
+}
+
+/// Where a kernel is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What to call it.
+    pub name: String,
+    /// `running`, or its file.
+    pub path: PathBuf,
+    /// Files of its modules.
+    pub modules: Vec<PathBuf>,
+}
+
+/// A kernel, and what becomes of the programs there.
+#[derive(Debug)]
+pub struct Row {
+    /// What to call it.
+    pub name: String,
+    /// Its release, where its file says it.
+    pub release: Option<String>,
+    /// What becomes of each file, in the order of the files; why nothing is known, where the kernel cannot be read.
+    pub result: Result<Vec<Cell>, KernelError>,
+}
+
+/// What becomes of a file's programs on a kernel: of each, or why of all.
+#[derive(Debug)]
+pub struct Cell {
+    /// What the kernel's types are read from.
+    pub form: Form,
+    /// The programs.
+    pub result: Result<Examination, Refusal>,
+}
+
+/// Looks at every file on every kernel.
+pub fn check(files: &[File<'_>], kernels: &[Place], options: Options) -> Vec<Row> {
+    kernels.par_iter().map(|place| row(files, place, options)).collect()
+}
+
+fn row(files: &[File<'_>], place: &Place, options: Options) -> Row {
+    let name = place.name.clone();
+    let kernel = match Kernel::open(&place.path, &place.modules) {
+        Ok(kernel) => kernel,
+        Err(error) => return Row { name, release: None, result: Err(error) },
+    };
+    let release = kernel.release.clone();
+    let mut cells = Vec::new();
+    for file in files {
+        match on(file, &kernel, options) {
+            Err(Refusal::Kernel(error)) => return Row { name, release, result: Err(error) },
+            result => cells.push(Cell { form: kernel.image.form(), result }),
+        }
+    }
+    Row { name, release, result: Ok(cells) }
+}
+
+/// What becomes of the object of the kernel's byte order; of the last one, if there is none.
+fn on(file: &File<'_>, kernel: &Kernel, options: Options) -> Result<Examination, Refusal> {
+    let mut tried = file.objects.iter().map(|object| examine(object, kernel, options)).peekable();
+    while let Some(result) = tried.next() {
+        let other = matches!(&result, Err(Refusal::Plan(RelocateError::ByteOrder { .. })));
+        if !other || tried.peek().is_none() {
+            return result;
+        }
+    }
+    let why = "it has no object".to_owned();
+    Err(Refusal::Plan(RelocateError::Object(why)))
+}
+
+impl File<'_> {
+    /// Its programs.
+    pub fn programs(&self) -> &[About] {
+        self.objects.first().map_or(&[], Subject::programs)
+    }
+
+    /// What one of our own says of itself.
+    pub fn ubpf(&self) -> Option<&Ubpf> {
+        self.objects.first().and_then(Subject::ubpf)
+    }
+
+    /// The lowest class of its programs; none of another compiler's object.
+    pub fn class(&self) -> Option<Class> {
+        self.programs().iter().map(|about| about.class).max().flatten()
+    }
+}

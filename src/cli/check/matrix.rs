@@ -1,0 +1,260 @@
+//! The matrix for people: kernels down, programs or files across; and what is said of every reason.
+//!
+//! In: what was found. Out: text that is at most as wide as a terminal: columns that do not fit by their names are numbered, and more than fit go on below.
+
+use super::grid::{Grid, GridRow, Reason, Status};
+use crate::btf::essential;
+use crate::check::File;
+use crate::cli::relocate::faults::listed;
+use crate::cli::text::{bold, clean, plural};
+use crate::diag::Diags;
+use crate::object::ubpf::Class;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// How wide the matrix is at most, in characters.
+const WIDTH: usize = 100;
+/// Names of kernels are cut after so many characters.
+const NAME: usize = 40;
+/// A column of a number and the blanks before it.
+const NUMBERED: usize = 6;
+
+/// A column: a program of a file, or all of them.
+struct Column {
+    title: String,
+    file: usize,
+    program: Option<usize>,
+}
+
+impl Column {
+    fn cell(&self, row: &GridRow) -> &'static str {
+        let programs = row.cells.get(self.file).map_or(&[][..], |cell| &cell.programs);
+        let own = programs.iter().enumerate();
+        let own = own.filter(|(index, _)| self.program.is_none_or(|program| program == *index));
+        let all: Vec<Status> = own.map(|(_, told)| told.status).collect();
+        if all.contains(&Status::No) {
+            "no"
+        } else if all.contains(&Status::Unknown) {
+            "?"
+        } else if !all.is_empty() && all.iter().all(|status| *status == Status::LeftOut) {
+            "-"
+        } else {
+            "ok"
+        }
+    }
+}
+
+/// The matrix; with `verbose` also what each program takes on each kernel.
+pub(super) fn draw(files: &[File<'_>], grid: &Grid, verbose: bool) -> String {
+    let columns = columns(files, verbose);
+    let names = grid.rows.iter().map(|row| title(row).chars().count());
+    let first = names.max().unwrap_or(0).min(NAME);
+    let wide: usize = columns.iter().map(|column| column.title.chars().count() + 2).sum();
+    let numbered = first + wide > WIDTH;
+    let room = WIDTH.saturating_sub(first);
+    let each = if numbered { (room / NUMBERED).max(1) } else { columns.len().max(1) };
+    let mut out = String::new();
+    if numbered {
+        for (index, column) in columns.iter().enumerate() {
+            let _ = writeln!(out, "{:>4}  {}", index + 1, column.title);
+        }
+        out.push('\n');
+    }
+    for (block, columns) in columns.chunks(each).enumerate() {
+        let heads = columns.iter().enumerate().map(|(index, column)| {
+            if numbered { format!("{:>4}", block * each + index + 1) } else { column.title.clone() }
+        });
+        let heads: Vec<String> = heads.collect();
+        let _ =
+            writeln!(out, "{}", bold(format!("{:first$}  {}", "", heads.join("  ")).trim_end()));
+        for row in &grid.rows {
+            let cells = columns.iter().zip(&heads).map(|(column, head)| {
+                let width = head.chars().count();
+                let cell = column.cell(row);
+                if numbered { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            });
+            let cells: Vec<String> = cells.collect();
+            let name: String = title(row).chars().take(NAME).collect();
+            let _ = writeln!(out, "{}", format!("{name:first$}  {}", cells.join("  ")).trim_end());
+        }
+        out.push('\n');
+    }
+    out.push_str(&legend(grid, &columns));
+    if verbose {
+        out.push_str(&details(files, grid));
+    }
+    out
+}
+
+/// What the cells that there are mean.
+fn legend(grid: &Grid, columns: &[Column]) -> String {
+    let known = [
+        ("ok", "it runs, as far as the kernel's types tell"),
+        ("-", "optional, and left out"),
+        ("no", "it does not run"),
+        ("?", "the kernel cannot be read"),
+    ];
+    let there: BTreeSet<&str> =
+        grid.rows.iter().flat_map(|row| columns.iter().map(|column| column.cell(row))).collect();
+    let told = known.iter().filter(|(cell, _)| there.contains(cell));
+    let told: Vec<String> = told.map(|(cell, what)| format!("{cell}: {what}")).collect();
+    format!("{}\n\n", told.join("; "))
+}
+
+fn columns(files: &[File<'_>], verbose: bool) -> Vec<Column> {
+    let several = files.len() > 1;
+    let mut columns = Vec::new();
+    for (file, of) in files.iter().enumerate() {
+        let short = of.name.rsplit('/').next().unwrap_or(&of.name);
+        let short = clean(short.strip_suffix(".ub").unwrap_or(short)).into_owned();
+        if several && !verbose {
+            columns.push(Column { title: short, file, program: None });
+            continue;
+        }
+        for (program, about) in of.programs().iter().enumerate() {
+            let name = clean(&about.name);
+            let title = if several { format!("{short}:{name}") } else { name.into_owned() };
+            columns.push(Column { title, file, program: Some(program) });
+        }
+    }
+    columns
+}
+
+/// What a kernel is called: its release too, where its name does not have it.
+fn title(row: &GridRow) -> String {
+    match row.release.as_deref().filter(|release| !row.name.contains(release)) {
+        Some(release) => format!("{} {}", clean(&row.name), clean(release)),
+        None => clean(&row.name).into_owned(),
+    }
+}
+
+/// For every program what it takes, and on which kernels: kernels where all is the same are told of together.
+fn details(files: &[File<'_>], grid: &Grid) -> String {
+    let mut out = String::new();
+    for (file, of) in files.iter().enumerate() {
+        for (program, about) in of.programs().iter().enumerate() {
+            let class =
+                about.class.map_or_else(String::new, |class| format!(", {}", class_name(class)));
+            let _ = writeln!(
+                out,
+                "{}{class}",
+                bold(&format!("{}: {}", clean(&of.name), clean(&about.spec)))
+            );
+            let mut taken: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+            for row in &grid.rows {
+                let told = row.cells.get(file).and_then(|cell| cell.programs.get(program));
+                let Some(lines) = told.and_then(|told| told.examined.as_ref()).map(lines) else {
+                    continue;
+                };
+                match taken.iter_mut().find(|(known, _)| *known == lines) {
+                    Some((_, rows)) => rows.push(&row.name),
+                    None => taken.push((lines, vec![&row.name])),
+                }
+            }
+            for (lines, rows) in taken {
+                let _ = writeln!(
+                    out,
+                    "  {}",
+                    listed(rows.iter().map(|name| clean(name).into_owned()), "and")
+                );
+                for line in lines {
+                    let _ = writeln!(out, "    {}", clean(&line));
+                }
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// What a program takes on a kernel.
+fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(taken) = &examined.taken {
+        let certain = if taken.certain { "" } else { " (not certain)" };
+        lines.push(format!("at {}{certain}", taken.section));
+    }
+    lines.extend(examined.tried.iter().map(|tried| format!("not {}: {}", tried.event, tried.why)));
+    for read in &examined.reads {
+        let (local, target) = (path(&read.local), path(&read.target));
+        lines.push(if local == target { local } else { format!("{local} as {target}") });
+    }
+    if let Some(size) = examined.size {
+        lines.push(format!(
+            "{}, {} of stack",
+            plural(size.insns, "instruction"),
+            plural(size.stack as usize, "byte")
+        ));
+    }
+    lines
+}
+
+/// `task_struct.pid` of `struct task_struct___user.pid`
+fn path(path: &str) -> String {
+    let path = path.strip_prefix("struct ").unwrap_or(path);
+    let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
+    format!("{}{rest}", essential(root))
+}
+
+/// What there is to say of a reason, with the kernels that it holds for.
+pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Diags {
+    let mut diagnostic = reason.diagnostic.clone();
+    let programs = files.get(reason.file).map_or(&[][..], File::programs);
+    if reason.programs.len() < programs.len() {
+        let names = reason.programs.iter().filter_map(|index| programs.get(*index));
+        let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
+        diagnostic.notes.push(format!("it keeps {names} from running"));
+    }
+    let kernels = reason.kernels.iter().filter_map(|index| grid.rows.get(*index));
+    let count = reason.kernels.len();
+    let all = grid.rows.len();
+    let names = listed(kernels.map(|row| row.name.clone()), "and");
+    diagnostic.notes.push(match count {
+        1 => format!("so it is on {names}"),
+        _ if count == all => format!("so it is on all {all} kernels"),
+        _ => format!("so it is on {count} of {all} kernels: {names}"),
+    });
+    let mut diags = Diags::new();
+    diags.push(diagnostic);
+    diags
+}
+
+/// A line for each file: its class, and on how many kernels it runs.
+pub(super) fn summary(files: &[File<'_>], grid: &Grid) -> String {
+    let mut out = String::new();
+    for (file, of) in files.iter().enumerate() {
+        let _ = writeln!(out, "{}", of_file(of, &on(grid, file)));
+    }
+    out
+}
+
+/// On how many kernels a file runs, and how many were looked at.
+pub(super) fn on(grid: &Grid, file: usize) -> (usize, usize) {
+    let cells = grid.rows.iter().filter(|row| row.unread.is_none());
+    let cells = cells.filter_map(|row| row.cells.get(file));
+    let runs: Vec<bool> =
+        cells.map(|cell| cell.programs.iter().all(|told| told.status != Status::No)).collect();
+    (runs.iter().filter(|runs| **runs).count(), runs.len())
+}
+
+fn of_file(file: &File<'_>, (runs, all): &(usize, usize)) -> String {
+    let name = clean(&file.name);
+    let kernels = plural(*runs, "kernel");
+    let verified = match file.class() {
+        Some(class) => format!("{}, verified on {kernels}", class_name(class)),
+        None => format!("verified on {kernels}"),
+    };
+    match all - runs {
+        0 => format!("{name}: {verified}"),
+        lost => format!("{name}: {verified}; it does not run on {lost} of {all}"),
+    }
+}
+
+/// What a class is called.
+pub(super) fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Abi => "abi",
+        Class::Private => "private",
+        Class::NotAbi => "not abi",
+    }
+}

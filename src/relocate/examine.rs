@@ -1,0 +1,421 @@
+//! What would become of each program of an object on a kernel.
+//!
+//! In: an object, read once, and a kernel. Out: the fate of every program by itself: one that cannot run hides none of the others. The steps are those of [`super::pipeline`], up to the answers in the
+//! code; nothing is written. A program is all code that it can get to: functions that it calls, and callbacks.
+
+use super::apply::{self, ApplyError, Open, Settled, settle};
+use super::calls::{Frames, reached};
+use super::choose::{Choice, Chosen, Lost, Taken, TriedEvent, choose_each};
+use super::edit::{At, Code};
+use super::lacks::{self, Called, Lack, Lacking, Offer};
+use super::pipeline::{Options, Refusal, chosen_from, load, needs, recorded, shows_btf, unapplied};
+use super::record::{self, quoted};
+use super::{Action, Edit, Place, Plan, Policy, Unresolved, bring_in, plan};
+use crate::btf::Btf;
+use crate::kernel::{Kernel, Target};
+use crate::object::btf_ext::CoreKind;
+use crate::object::read::Object;
+use crate::object::ubpf::{Class, RelocatedFor, Ubpf};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An object that is to be examined, read once for all kernels.
+#[derive(Debug)]
+pub struct Subject<'o> {
+    bytes: &'o [u8],
+    object: Object<'o>,
+    /// What one of our own says of itself.
+    ubpf: Option<Ubpf>,
+    /// The same, if there are forms to choose from.
+    forms: Option<Ubpf>,
+    needs: Vec<(u32, String)>,
+    programs: Vec<About>,
+    variants: Mutex<BTreeMap<Key, Arc<Variant>>>,
+}
+
+/// What an object says of a program, whatever the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// The probe as the script has it, or the section.
+    pub spec: String,
+    /// Where that is.
+    pub at: Option<Place>,
+    /// What it promises; none of another compiler's.
+    pub class: Option<Class>,
+    /// Whether a kernel may do without it.
+    pub optional: bool,
+}
+
+/// What became of the programs of an object on a kernel.
+#[derive(Debug)]
+pub struct Examination {
+    /// One for each of [`Subject::programs`].
+    pub programs: Vec<Examined>,
+    /// Modules that have been passed over, and why.
+    pub warnings: Vec<String>,
+}
+
+/// What became of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// Whether it can run.
+    pub fate: Fate,
+    /// The form that is taken, of an ubpfc object's program at a kernel event.
+    pub taken: Option<Taken>,
+    /// The events that were tried before it, or in vain.
+    pub tried: Vec<TriedEvent>,
+    /// What of the kernel it reads, as far as it can run.
+    pub reads: Vec<Read>,
+    /// How large it is; none of a program that is not there.
+    pub size: Option<Size>,
+}
+
+/// Whether a program can run on a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It can, as far as the kernel's types tell.
+    Runs,
+    /// It is optional, and the kernel lacks what it needs.
+    LeftOut,
+    /// The kernel has none of its events.
+    NoEvent(Lost),
+    /// It asks for types or fields that the kernel has not.
+    Missing(Vec<Unresolved>),
+    /// It uses what the kernel has not.
+    Lacks(Vec<Lack>),
+}
+
+/// A field, type or enumerator that a program reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Read {
+    /// As the object has it.
+    pub local: String,
+    /// As the kernel has it.
+    pub target: String,
+}
+
+/// How large a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Instructions that can run, those of functions that it calls included.
+    pub insns: usize,
+    /// Bytes of stack of all frames that can be there at once.
+    pub stack: u32,
+}
+
+/// What tells apart objects in which forms have been brought in: for each program the form, the prototype, and the places of arguments.
+type Key = Vec<Option<(usize, Option<usize>, Vec<Option<usize>>)>>;
+
+/// An object with certain forms.
+#[derive(Debug)]
+struct Variant {
+    bytes: Vec<u8>,
+    code: Code,
+}
+
+impl<'o> Subject<'o> {
+    /// Reads an object.
+    pub fn parse(bytes: &'o [u8]) -> Result<Subject<'o>, Refusal> {
+        let object = Object::parse(bytes)?;
+        let ubpf = object.ubpf()?;
+        let forms = chosen_from(&object)?;
+        let needs = needs(&object)?;
+        let code = Code::read(&object).map_err(|error| unapplied(error, &object))?;
+        apply::by_name(Some(&code)).map_err(|error| unapplied(error, &object))?;
+        let programs = match &ubpf {
+            Some(ubpf) => ours(&object, ubpf),
+            None => others(&code),
+        };
+        let variants = Mutex::default();
+        Ok(Subject { bytes, object, ubpf, forms, needs, programs, variants })
+    }
+
+    /// Its programs, in the order of the script or of the file.
+    pub fn programs(&self) -> &[About] {
+        &self.programs
+    }
+
+    /// What one of our own says of itself.
+    pub fn ubpf(&self) -> Option<&Ubpf> {
+        self.ubpf.as_ref()
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Object<'o> {
+        &self.object
+    }
+
+    /// The object with the forms that were chosen, made once for all kernels that take the same.
+    fn variant(&self, choice: &Choice) -> Result<Arc<Variant>, Refusal> {
+        let key: Key = choice.programs.iter().map(form).collect();
+        let lock = || self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let bytes = match self.forms {
+            Some(_) => bring_in(self.bytes, choice)?.bytes.into_owned(),
+            None => self.bytes.to_vec(),
+        };
+        let object = Object::parse(&bytes)?;
+        let code = Code::read(&object).map_err(|error| unapplied(error, &object))?;
+        let variant = Arc::new(Variant { bytes, code });
+        lock().insert(key, Arc::clone(&variant));
+        Ok(variant)
+    }
+}
+
+fn form(chosen: &Chosen) -> Option<(usize, Option<usize>, Vec<Option<usize>>)> {
+    let taken = chosen.taken.as_ref()?;
+    Some((taken.form, taken.prototype, taken.args.iter().map(|arg| arg.index).collect()))
+}
+
+fn ours(object: &Object<'_>, ubpf: &Ubpf) -> Vec<About> {
+    let about = |program: &crate::object::ubpf::Program| {
+        let crate::object::ubpf::Place { file, line, col } = program.at.clone();
+        About {
+            name: program.name.clone(),
+            spec: program.spec.clone(),
+            at: Some(quoted(object, Place { file, line, col, text: String::new() })),
+            class: Some(program.class),
+            optional: program.optional,
+        }
+    };
+    ubpf.programs.iter().map(about).collect()
+}
+
+fn others(code: &Code) -> Vec<About> {
+    let sections = code.sections.values().filter(|section| section.name != ".text");
+    let functions =
+        sections.flat_map(|section| section.functions.iter().map(move |f| (section, f)));
+    let about = |(section, function): (&super::edit::Section, &super::edit::Function)| About {
+        name: function.name.clone(),
+        spec: section.name.clone(),
+        at: None,
+        class: None,
+        optional: apply::is_optional(&section.name),
+    };
+    functions.map(about).collect()
+}
+
+/// What becomes of each program of an object on a kernel. What keeps the object as a whole from being relocated is an error.
+///
+/// # Errors
+/// Where the object or the kernel cannot be read, or the object cannot be for it at all.
+pub fn examine(
+    subject: &Subject<'_>,
+    kernel: &Kernel,
+    options: Options,
+) -> Result<Examination, Refusal> {
+    let before = |ubpf: &Ubpf| ubpf.target.clone();
+    let other = |before: &RelocatedFor| *before != recorded(kernel);
+    if let Some(before) = subject.ubpf.as_ref().and_then(before).filter(other) {
+        return Err(Refusal::Relocated(before));
+    }
+    let loaded = load(kernel, &subject.needs)?;
+    let target = loaded.target()?;
+    let (choice, lost) = match &subject.forms {
+        Some(ubpf) => choose_each(ubpf, &target, shows_btf(kernel) && !options.no_btf),
+        None => (Choice { programs: Vec::new() }, Vec::new()),
+    };
+    let variant = subject.variant(&choice)?;
+    let object = Object::parse(&variant.bytes)?;
+    let plan = plan(&object, &target, Policy::Strict)?;
+    let settled = settle(variant.code.clone(), &object, &plan);
+    let settled = settled.map_err(|error| unapplied(error, &object))?;
+    let examiner = Examiner::new(&object, &plan, &settled, &target);
+    let examiner = examiner.map_err(|error| unapplied(error, &object))?;
+    let mut programs = Vec::new();
+    for (index, about) in subject.programs.iter().enumerate() {
+        let chosen = choice.programs.iter().find(|chosen| chosen.program == index);
+        let (taken, tried) = match chosen {
+            Some(chosen) => (chosen.taken.clone(), chosen.tried.clone()),
+            None => (None, Vec::new()),
+        };
+        let absent = |fate| Examined {
+            fate,
+            taken: None,
+            tried: tried.clone(),
+            reads: Vec::new(),
+            size: None,
+        };
+        if let Some(lost) = lost.iter().find(|lost| lost.program == index) {
+            programs.push(absent(Fate::NoEvent(Lost { at: about.at.clone(), ..lost.clone() })));
+        } else if chosen.is_some() && taken.is_none() {
+            programs.push(absent(Fate::LeftOut));
+        } else {
+            let (fate, reads, size) = examiner.program(about)?;
+            programs.push(Examined { fate, taken, tried, reads, size });
+        }
+    }
+    Ok(Examination { programs, warnings: loaded.warnings.clone() })
+}
+
+/// What is known of an object with its answers for a kernel.
+struct Examiner<'x, 'o> {
+    object: &'x Object<'o>,
+    plan: &'x Plan,
+    settled: &'x Settled,
+    /// Questions without an answer, and what could run if they had one; none where none of them can run.
+    open: Vec<Open<'x>>,
+    beyond: Option<super::reach::Reach>,
+    offer: Offer,
+    /// Kinds of maps that the kernel lacks: without its maps nothing of an object is loaded.
+    maps: Vec<Lack>,
+}
+
+impl<'x, 'o> Examiner<'x, 'o> {
+    fn new(
+        object: &'x Object<'o>,
+        plan: &'x Plan,
+        settled: &'x Settled,
+        target: &Target<'_>,
+    ) -> Result<Examiner<'x, 'o>, ApplyError> {
+        let mut open = settled.open(plan);
+        let stops = open.iter().any(|open| settled.reach.runs(open.at));
+        let beyond = stops.then(|| settled.beyond(object)).transpose()?;
+        let runs = |at: At| settled.reach.runs(at) || beyond.as_ref().is_some_and(|b| b.runs(at));
+        open.retain(|open| runs(open.at));
+        let offer = Offer::of(target);
+        let types: Option<Btf<'_>> = object.types()?;
+        let maps = types.map(|types| offer.maps(&types)).unwrap_or_default();
+        Ok(Examiner { object, plan, settled, open, beyond, offer, maps })
+    }
+
+    /// What becomes of a program that is there.
+    fn program(&self, about: &About) -> Result<(Fate, Vec<Read>, Option<Size>), Refusal> {
+        let code = &self.settled.code;
+        let Some(start) = entry(code, &about.name) else {
+            let why = format!("there is no program {}", about.name);
+            return Err(Refusal::Forms(super::BringError::Malformed(why)));
+        };
+        let functions = reached(code, &self.settled.reach, start);
+        let within = |functions: &BTreeSet<At>, at: At| {
+            let own = code.sections.get(&at.section).and_then(|s| s.function_at(at.slot));
+            own.is_some_and(|own| functions.contains(&At { slot: own.slots.start, ..at }))
+        };
+        let stopped =
+            |open: &&Open<'_>| self.settled.reach.runs(open.at) && within(&functions, open.at);
+        let size = self.size(&functions, start);
+        if self.open.iter().any(|open| stopped(&open)) {
+            let beyond = self.beyond.as_ref().unwrap_or(&self.settled.reach);
+            let all = reached(code, beyond, start);
+            let missing = self.open.iter().filter(|open| within(&all, open.at));
+            return Ok((
+                Fate::Missing(missing.map(Unresolved::from).collect()),
+                Vec::new(),
+                Some(size),
+            ));
+        }
+        let runs = |at: At| self.settled.reach.runs(at) && within(&functions, at);
+        let poisoned = apply::is_optional(section_of(code, start)) && self.poisoned(&runs);
+        let lacks = self.lacks(about, &functions, start, size);
+        let fate = match (lacks.is_empty() && !poisoned, about.optional) {
+            (true, _) => Fate::Runs,
+            // A loader leaves it alone unless it is told to take it.
+            (false, true) if about.class.is_none() => Fate::LeftOut,
+            (false, _) => Fate::Lacks(lacks),
+        };
+        Ok((fate, self.reads(&runs), Some(size)))
+    }
+
+    /// Whether a question without an answer can run.
+    fn poisoned(&self, runs: &dyn Fn(At) -> bool) -> bool {
+        let now = |fixup: &super::Fixup| {
+            self.settled.code.now(At { section: fixup.section, slot: fixup.slot })
+        };
+        self.plan
+            .fixups
+            .iter()
+            .any(|fixup| matches!(fixup.edit, Edit::Missing(_)) && runs(now(fixup)))
+    }
+
+    /// What it reads, each once.
+    fn reads(&self, runs: &dyn Fn(At) -> bool) -> Vec<Read> {
+        let value = |kind| matches!(kind, CoreKind::ByteOff | CoreKind::EnumvalValue);
+        let mut reads = BTreeSet::new();
+        for fixup in self.plan.fixups.iter().filter(|fixup| value(fixup.access.kind)) {
+            let at = self.settled.code.now(At { section: fixup.section, slot: fixup.slot });
+            if let Some(target) = fixup
+                .access
+                .target
+                .as_ref()
+                .filter(|_| fixup.access.action != Action::Missing && runs(at))
+            {
+                reads.insert(Read { local: fixup.access.local.clone(), target: target.clone() });
+            }
+        }
+        reads.into_iter().collect()
+    }
+
+    fn size(&self, functions: &BTreeSet<At>, start: At) -> Size {
+        let slots = functions.iter().map(|at| {
+            let own =
+                self.settled.code.sections.get(&at.section).and_then(|s| s.function_from(at.slot));
+            let slots = own.map_or(0..0, |own| own.slots.clone());
+            slots.filter(|slot| self.settled.reach.runs(At { slot: *slot, ..*at })).count()
+        });
+        let insns = slots.sum();
+        let mut frames = Frames::new(&self.settled.code, &self.settled.reach);
+        Size { insns, stack: frames.depth(start) }
+    }
+
+    /// What the kernel lacks for a program, each once.
+    fn lacks(&self, about: &About, functions: &BTreeSet<At>, start: At, size: Size) -> Vec<Lack> {
+        let code = &self.settled.code;
+        let user = || about.name.clone();
+        let whole = |kind, name| Lack { kind, name, user: user(), at: about.at.clone() };
+        let mut lacks = self.maps.clone();
+        lacks.extend(
+            self.offer.section(section_of(code, start)).map(|(kind, name)| whole(kind, name)),
+        );
+        if self.offer.too_long(size.insns) {
+            lacks.push(whole(Lacking::Length, format!("{} instructions", size.insns)));
+        }
+        if size.stack > super::calls::MAX_STACK {
+            lacks.push(whole(Lacking::Stack, format!("{} bytes of stack", size.stack)));
+        }
+        let mut told = BTreeSet::new();
+        for at in functions {
+            let Some(section) = code.sections.get(&at.section) else { continue };
+            let Some(function) = section.function_from(at.slot) else { continue };
+            for slot in function.slots.clone() {
+                let one = section.slots[slot];
+                if one.second || !self.settled.reach.runs(At { slot, ..*at }) {
+                    continue;
+                }
+                let lack = if let Some(name) = self.offer.instructions(one.insn) {
+                    (Lacking::Instructions, name.to_owned())
+                } else if lacks::is_helper_call(one.insn)
+                    && self.offer.call(one.insn.imm) == Called::Lacks
+                {
+                    (Lacking::Helper, lacks::helper_name(one.insn.imm))
+                } else {
+                    continue;
+                };
+                if told.insert(lack.clone()) {
+                    let was = section.was(slot).saturating_sub(function.was.start);
+                    let at = record::line_at(self.object, &function.name, was);
+                    let (kind, name) = lack;
+                    lacks.push(Lack { kind, name, user: function.name.clone(), at });
+                }
+            }
+        }
+        lacks
+    }
+}
+
+fn section_of(code: &Code, at: At) -> &str {
+    code.sections.get(&at.section).map_or("", |section| &section.name)
+}
+
+/// Where a program begins.
+fn entry(code: &Code, name: &str) -> Option<At> {
+    let mut sections = code.sections.iter().filter(|(_, section)| section.name != ".text");
+    sections.find_map(|(index, section)| {
+        let function = section.functions.iter().find(|function| function.name == name)?;
+        Some(At { section: *index, slot: function.slots.start })
+    })
+}
