@@ -40,7 +40,7 @@ const NO_FILE: &[Code] =
 fn not_of_scripts(code: Code) -> bool {
     let relocation = ["E06", "E07"].iter().any(|group| code.as_str().starts_with(group));
     let library = matches!(code, Code::E0350 | Code::E0351 | Code::E0352);
-    relocation || library || matches!(code, Code::W1005 | Code::W1006 | Code::W1007)
+    relocation || library || matches!(code, Code::W1005 | Code::W1006 | Code::W1007 | Code::W1010)
 }
 
 #[test]
