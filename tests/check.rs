@@ -447,3 +447,26 @@ fn what_runs_on_the_running_kernel_is_taken_by_it() {
     }
     assert!(taken >= 6, "{taken}");
 }
+
+/// What the atlas was asked it tells as the kernel does; what it was not is unknown, never absent.
+#[test]
+fn what_an_atlas_was_not_asked_is_not_known() {
+    let dir = folder();
+    let kernel = package(&format!("testdata/kernels/{NEW}.btf.xz"));
+    let script = FATES.replace("static_prioo", "acct_timexpd");
+    dir.write("private.ub", script);
+    let built = dir.run(&["atlas", "build", kernel.to_str().unwrap(), "-o", "one.atlas"]);
+    assert_eq!(status(&built), 0, "{}", text(&built.stderr));
+    let files = ["private.ub", "runqlat.ub"];
+    let named = ["check", "--no-atlas", "--json", "--atlas", "one.atlas", "-k"];
+    let statuses = |kernel: &str, expected: i32| {
+        let document = dir.json(&[&named[..], &[kernel], &files[..]].concat(), expected);
+        let results = document["results"].as_array().unwrap().iter();
+        results.map(|result| result["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let whole = statuses(kernel.to_str().unwrap(), 3);
+    std::fs::remove_file(dir.path(NEW)).unwrap();
+    let told = statuses(NEW, 3);
+    assert_eq!(whole, ["runs", "no", "runs", "no", "left_out", "runs", "runs", "runs"]);
+    assert_eq!(told, ["runs", "no", "unknown", "unknown", "unknown", "runs", "runs", "runs"]);
+}

@@ -7,7 +7,7 @@ use crate::btf::essential;
 use crate::check::File;
 use crate::cli::relocate::faults::listed;
 use crate::cli::text::{bold, clean, plural};
-use crate::diag::Diags;
+use crate::diag::{Diags, Severity};
 use crate::object::ubpf::Class;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -211,7 +211,10 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
     if reason.programs.len() < programs.len() {
         let names = reason.programs.iter().filter_map(|index| programs.get(*index));
         let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
-        diagnostic.notes.push(format!("it keeps {names} from running"));
+        diagnostic.notes.push(match diagnostic.severity {
+            Severity::Error => format!("it keeps {names} from running"),
+            Severity::Warning => format!("so it is not known whether {names} runs"),
+        });
     }
     if let (true, Some(file)) =
         (reason.sources.line_col(diagnostic.span).line == 0, files.get(reason.file))
