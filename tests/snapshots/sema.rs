@@ -42,7 +42,10 @@ fn not_of_scripts(code: Code) -> bool {
     let library = matches!(code, Code::E0350 | Code::E0351 | Code::E0352);
     relocation
         || library
-        || matches!(code, Code::E0340 | Code::W1005 | Code::W1006 | Code::W1007 | Code::W1008)
+        || matches!(
+            code,
+            Code::E0340 | Code::W1005 | Code::W1006 | Code::W1007 | Code::W1008 | Code::W1010
+        )
 }
 
 #[test]
