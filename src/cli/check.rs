@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Args {
     /// Scripts and objects, ours or clang's
     #[arg(value_name = "FILE", required = true)]

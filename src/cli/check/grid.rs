@@ -253,6 +253,9 @@ fn with_absent(mut findings: Findings, absent: &[Absent]) -> Findings {
         let told = absent.iter().filter(here).map(|absent| {
             format!("before it, `{}` was asked for: {}", field_name(&absent.local), absent.why)
         });
+        // It may have been asked for as several types.
+        let mut told: Vec<String> = told.collect();
+        told.dedup();
         diagnostic.notes.splice(0..0, told);
         diags.push(diagnostic);
     }

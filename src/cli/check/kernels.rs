@@ -100,16 +100,15 @@ fn folder(folder: &Path) -> Result<Vec<Place>> {
         let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let unpacked = PACKED.iter().find_map(|ending| file.strip_suffix(ending));
-        if !unpacked.unwrap_or(&file).ends_with(".btf") || path.is_dir() {
+        if unpacked.unwrap_or(&file).strip_suffix(".btf").is_none() || path.is_dir() {
             continue;
         }
         let name = short(&path);
-        match name.split_once(OF_MODULE) {
-            Some((kernel, _)) => modules.entry(kernel.to_owned()).or_default().push(path),
-            None => {
-                let place = Place::File { name: name.clone(), path, modules: Vec::new() };
-                kernels.insert(name, place);
-            }
+        if let Some((kernel, _)) = name.split_once(OF_MODULE) {
+            modules.entry(kernel.to_owned()).or_default().push(path);
+        } else {
+            let place = Place::File { name: name.clone(), path, modules: Vec::new() };
+            kernels.insert(name, place);
         }
     }
     for (kernel, mut files) in modules {

@@ -187,6 +187,7 @@ fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
             .iter()
             .map(|absent| format!("without {}: {}", field_name(&absent.local), absent.why)),
     );
+    lines.dedup();
     if let Some(size) = examined.size {
         lines.push(format!(
             "{}, {} of stack",
