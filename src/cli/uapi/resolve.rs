@@ -206,15 +206,11 @@ fn answer(library: &Library, question: &Question, told: &Told, failed: Option<&s
         let why = answers.iter().find_map(|answer| answer.reason.as_ref());
         return Answer::without(Status::Absent, why.map_or("", |why| &*why.why));
     };
-    // Questions about one path by several kinds of type are told apart by their flavors alone: which alternative asks which is not known here.
-    let flavors = |path: &str| {
-        let same = answers.iter().filter(move |a| without_flavor(&a.access.local) == path);
-        same.map(|answer| &*answer.access.local).collect::<BTreeSet<_>>().len()
-    };
-    let certain = alternatives[index].read.iter().flatten().all(|path| flavors(path) <= 1);
+    // Alternatives that differ by the kinds of their types alone are not told apart here.
+    let alike = alternatives.iter().filter(|other| other.read == alternatives[index].read).count();
     let places = accesses.iter().filter(|access| access.kind == CoreKind::ByteOff);
     Answer {
-        alternative: Some(index).filter(|_| certain || alternatives.len() == 1),
+        alternative: Some(index).filter(|_| alike == 1),
         places: places.map(|access| spot(access)).collect(),
         value: match &question.about {
             About::Enumerator { .. } => accesses.first().and_then(|access| access.value),

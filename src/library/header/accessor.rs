@@ -33,6 +33,11 @@ const MACROS: &str = "\
 \tUBPFC_INFO(place, SIGNED) \\
 \t\t? (unsigned long long)((long long)ubpfc_value >> UBPFC_INFO(place, RSHIFT_U64)) \\
 \t\t: ubpfc_value >> UBPFC_INFO(place, RSHIFT_U64); })
+/* The same of an array's element, of which loaders do not tell the sign. */
+#define UBPFC_UNSIGNED(base, place) UBPFC_WHOLE(base, place)
+#define UBPFC_SIGNED(base, place) \\
+\t((unsigned long long)((long long)(UBPFC_WHOLE(base, place) << (64 - 8 * UBPFC_INFO(place, BYTE_SIZE))) \\
+\t\t>> (64 - 8 * UBPFC_INFO(place, BYTE_SIZE))))
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define UBPFC_FROM_NETWORK(bits, value) ((unsigned long long)__builtin_bswap##bits(value))
 #else
@@ -127,7 +132,8 @@ impl Writer<'_> {
                 let (base, places) = self.place(path);
                 let place = places.first().map_or("0", |(_, place)| place);
                 let elements = (0..*len).map(|element_at| {
-                    let value = format!("UBPFC_READ({base}, {place}[{element_at}])");
+                    let read = of_element(&path.leaf);
+                    let value = format!("{read}({base}, {place}[{element_at}])");
                     format!("\t\tto[{element_at}] = {};\n", converted(element, &value))
                 });
                 let elements = elements.collect::<String>();
@@ -234,10 +240,13 @@ impl Writer<'_> {
                 if places.is_empty() {
                     return format!("((unsigned long long)({base}))");
                 }
+                let last = path.hops.last().and_then(|hop| hop.steps.last());
+                let is_element = matches!(last, Some(KStep::Index(_)));
                 let each = places.into_iter().map(|(leaf, place)| {
                     let value = match leaf {
                         KLeaf::Struct(_) => format!("UBPFC_ADDRESS({base}, {place})"),
                         KLeaf::Ptr(_) => format!("UBPFC_WHOLE({base}, {place})"),
+                        leaf if is_element => format!("{}({base}, {place})", of_element(&leaf)),
                         _ => format!("UBPFC_READ({base}, {place})"),
                     };
                     (format!("UBPFC_HAS({place})"), value)
@@ -394,6 +403,18 @@ fn kinds(leaf: &KLeaf) -> Vec<KLeaf> {
             KLeaf::Ints(IntTy::U8, 1),
         ],
         leaf => vec![leaf.clone()],
+    }
+}
+
+/// What reads an element of an array: its sign is the one that it is taken for.
+fn of_element(leaf: &KLeaf) -> &'static str {
+    match leaf {
+        KLeaf::Int(int) | KLeaf::Number(int, _) | KLeaf::Enum(_, int) | KLeaf::Ints(int, _)
+            if int.signed =>
+        {
+            "UBPFC_SIGNED"
+        }
+        _ => "UBPFC_UNSIGNED",
     }
 }
 
