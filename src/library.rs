@@ -4,11 +4,14 @@
 //! depend on a kernel. Invariant: it is made from what [`sema`](crate::sema) collects; the text of the files is only quoted.
 
 mod diff;
+mod find;
+mod header;
 pub mod lock;
 mod read;
 mod survey;
 
 pub use diff::{Break, Change, Diff, diff};
+pub use find::Item;
 pub use lock::Lock;
 pub use survey::{About, Question};
 

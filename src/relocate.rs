@@ -21,6 +21,7 @@ mod events;
 pub mod examine;
 mod fail;
 mod field;
+mod functions;
 mod identity;
 mod lacks;
 mod matches;
@@ -223,6 +224,9 @@ pub struct Access {
     pub bits: Option<u8>,
     /// Of a field: whether it is signed.
     pub signed: Option<bool>,
+    /// Of a question that is answered by "it is not there": why not.
+    #[serde(skip)]
+    pub absent: Option<String>,
     /// What was done.
     pub action: Action,
 }

@@ -6,7 +6,7 @@ mod kernels;
 mod matrix;
 mod sarif;
 
-use self::grid::{Grid, Status};
+use self::grid::{Grid, Reason, Status};
 use super::Exit;
 use super::files::{FileImporter, note, print_json, print_text, read_any, shown};
 use super::messages::{Findings, FormatArg, Stop};
@@ -137,7 +137,9 @@ impl Args {
             return Ok(print_json(&document::document(files, grid))?);
         }
         print_text(&matrix::draw(files, grid, self.verbose))?;
-        for reason in &grid.reasons {
+        let mut reasons: Vec<&Reason> = grid.reasons.iter().collect();
+        reasons.sort_by_key(|reason| reason.file);
+        for reason in reasons {
             let diags = matrix::explained(files, grid, reason);
             format.diagnostics().report(&reason.sources, &diags);
         }

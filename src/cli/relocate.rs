@@ -23,6 +23,8 @@ use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+pub(super) use report::without_flavor;
+
 /// Arguments of `relocate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

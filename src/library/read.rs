@@ -131,11 +131,11 @@ impl Reader<'_> {
         })
     }
 
-    fn alternative(&self, value: &hir::Alternative) -> Alternative {
+    fn alternative(&self, alternative: &hir::Alternative) -> Alternative {
         Alternative {
-            text: self.code(value.span),
-            note: self.note(value.span),
-            value: value.clone(),
+            text: self.code(alternative.span),
+            note: self.note(alternative.span),
+            value: alternative.clone(),
         }
     }
 

@@ -243,6 +243,19 @@ pub enum EventKind {
     Kretprobe,
 }
 
+impl EventKind {
+    /// The word for it in scripts, where it is about a function.
+    pub fn function_word(self) -> Option<&'static str> {
+        match self {
+            EventKind::Tracepoint => None,
+            EventKind::Fentry => Some("fentry"),
+            EventKind::Fexit => Some("fexit"),
+            EventKind::Kprobe => Some("kprobe"),
+            EventKind::Kretprobe => Some("kretprobe"),
+        }
+    }
+}
+
 /// What a program promises, the most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,7 +10,7 @@ use super::edit::{At, Code};
 use super::lacks::{self, Called, Lack, Lacking, Offer};
 use super::pipeline::{Options, Refusal, chosen_from, load, needs, recorded, shows_btf, unapplied};
 use super::record::{self, quoted};
-use super::{Action, Edit, Place, Plan, Policy, Unresolved, bring_in, plan};
+use super::{Access, Edit, Fixup, Place, Plan, Policy, Unresolved, bring_in, plan};
 use crate::btf::Btf;
 use crate::kernel::{Kernel, Target};
 use crate::object::btf_ext::CoreKind;
@@ -69,6 +69,8 @@ pub struct Examined {
     pub tried: Vec<TriedEvent>,
     /// What of the kernel it reads, as far as it can run.
     pub reads: Vec<Read>,
+    /// What it asks for and would do without: alternatives that come before the one that is taken, or that lacks as well.
+    pub absent: Vec<Absent>,
     /// How large it is; none of a program that is not there.
     pub size: Option<Size>,
 }
@@ -95,6 +97,17 @@ pub struct Read {
     pub local: String,
     /// As the kernel has it.
     pub target: String,
+}
+
+/// A field, type or enumerator that a program asks for and the kernel has not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Absent {
+    /// As the object has it.
+    pub local: String,
+    /// Why not.
+    pub why: String,
+    /// The line that asks: its file, its number, and the column.
+    pub at: Option<(String, u32, u32)>,
 }
 
 /// How large a program is.
@@ -234,21 +247,17 @@ pub fn examine(
             Some(chosen) => (chosen.taken.clone(), chosen.tried.clone()),
             None => (None, Vec::new()),
         };
-        let absent = |fate| Examined {
-            fate,
-            taken: None,
-            tried: tried.clone(),
-            reads: Vec::new(),
-            size: None,
+        let fate = match lost.iter().find(|lost| lost.program == index) {
+            Some(lost) => Fate::NoEvent(Lost { at: about.at.clone(), ..lost.clone() }),
+            None if chosen.is_some() && taken.is_none() => Fate::LeftOut,
+            None => {
+                let examined = examiner.program(about)?;
+                programs.push(Examined { taken, tried, ..examined });
+                continue;
+            }
         };
-        if let Some(lost) = lost.iter().find(|lost| lost.program == index) {
-            programs.push(absent(Fate::NoEvent(Lost { at: about.at.clone(), ..lost.clone() })));
-        } else if chosen.is_some() && taken.is_none() {
-            programs.push(absent(Fate::LeftOut));
-        } else {
-            let (fate, reads, size) = examiner.program(about)?;
-            programs.push(Examined { fate, taken, tried, reads, size });
-        }
+        let (reads, absent) = (Vec::new(), Vec::new());
+        programs.push(Examined { fate, taken: None, tried, reads, absent, size: None });
     }
     Ok(Examination { programs, warnings: loaded.warnings.clone() })
 }
@@ -285,7 +294,7 @@ impl<'x, 'o> Examiner<'x, 'o> {
     }
 
     /// What becomes of a program that is there.
-    fn program(&self, about: &About) -> Result<(Fate, Vec<Read>, Option<Size>), Refusal> {
+    fn program(&self, about: &About) -> Result<Examined, Refusal> {
         let code = &self.settled.code;
         let Some(start) = entry(code, &about.name) else {
             let why = format!("there is no program {}", about.name);
@@ -296,58 +305,55 @@ impl<'x, 'o> Examiner<'x, 'o> {
             let own = code.sections.get(&at.section).and_then(|s| s.function_at(at.slot));
             own.is_some_and(|own| functions.contains(&At { slot: own.slots.start, ..at }))
         };
-        let stopped =
-            |open: &&Open<'_>| self.settled.reach.runs(open.at) && within(&functions, open.at);
-        let size = self.size(&functions, start);
-        if self.open.iter().any(|open| stopped(&open)) {
-            let beyond = self.beyond.as_ref().unwrap_or(&self.settled.reach);
-            let all = reached(code, beyond, start);
-            let missing = self.open.iter().filter(|open| within(&all, open.at));
-            return Ok((
-                Fate::Missing(missing.map(Unresolved::from).collect()),
-                Vec::new(),
-                Some(size),
-            ));
-        }
         let runs = |at: At| self.settled.reach.runs(at) && within(&functions, at);
-        let poisoned = apply::is_optional(section_of(code, start)) && self.poisoned(&runs);
-        let lacks = self.lacks(about, &functions, start, size);
-        let fate = match (lacks.is_empty() && !poisoned, about.optional) {
-            (true, _) => Fate::Runs,
-            // A loader leaves it alone unless it is told to take it.
-            (false, true) if about.class.is_none() => Fate::LeftOut,
-            (false, _) => Fate::Lacks(lacks),
+        let size = self.size(&functions, start);
+        let fate = if self.open.iter().any(|open| runs(open.at)) {
+            let all = reached(code, self.beyond.as_ref().unwrap_or(&self.settled.reach), start);
+            let missing = self.open.iter().filter(|open| within(&all, open.at));
+            Fate::Missing(missing.map(Unresolved::from).collect())
+        } else {
+            let lacks = self.lacks(about, &functions, start, size);
+            let poisoned = apply::is_optional(section_of(code, start)) && self.poisoned(&runs);
+            if poisoned || !lacks.is_empty() && about.optional && about.class.is_none() {
+                // A loader leaves it alone unless it is told to take it.
+                Fate::LeftOut
+            } else if lacks.is_empty() {
+                Fate::Runs
+            } else {
+                Fate::Lacks(lacks)
+            }
         };
-        Ok((fate, self.reads(&runs), Some(size)))
+        let (reads, absent) = self.asked(&runs);
+        // Of one that does not get to its end it is not known.
+        let size = (!matches!(fate, Fate::Missing(_))).then_some(size);
+        Ok(Examined { fate, taken: None, tried: Vec::new(), reads, absent, size })
     }
 
     /// Whether a question without an answer can run.
     fn poisoned(&self, runs: &dyn Fn(At) -> bool) -> bool {
-        let now = |fixup: &super::Fixup| {
-            self.settled.code.now(At { section: fixup.section, slot: fixup.slot })
-        };
-        self.plan
-            .fixups
-            .iter()
-            .any(|fixup| matches!(fixup.edit, Edit::Missing(_)) && runs(now(fixup)))
+        let missing = |fixup: &&Fixup| matches!(fixup.edit, Edit::Missing(_));
+        self.plan.fixups.iter().filter(missing).any(|fixup| runs(self.now(fixup)))
     }
 
-    /// What it reads, each once.
-    fn reads(&self, runs: &dyn Fn(At) -> bool) -> Vec<Read> {
-        let value = |kind| matches!(kind, CoreKind::ByteOff | CoreKind::EnumvalValue);
-        let mut reads = BTreeSet::new();
-        for fixup in self.plan.fixups.iter().filter(|fixup| value(fixup.access.kind)) {
-            let at = self.settled.code.now(At { section: fixup.section, slot: fixup.slot });
-            if let Some(target) = fixup
-                .access
-                .target
-                .as_ref()
-                .filter(|_| fixup.access.action != Action::Missing && runs(at))
-            {
-                reads.insert(Read { local: fixup.access.local.clone(), target: target.clone() });
+    fn now(&self, fixup: &Fixup) -> At {
+        self.settled.code.now(At { section: fixup.section, slot: fixup.slot })
+    }
+
+    /// What it reads, and what it asks for in vain, each once.
+    fn asked(&self, runs: &dyn Fn(At) -> bool) -> (Vec<Read>, Vec<Absent>) {
+        let (mut reads, mut absent) = (BTreeSet::new(), BTreeSet::new());
+        for fixup in self.plan.fixups.iter().filter(|fixup| runs(self.now(fixup))) {
+            let Access { kind, local, target, at, .. } = &fixup.access;
+            let value = matches!(kind, CoreKind::ByteOff | CoreKind::EnumvalValue);
+            if let (Some(target), true) = (target, value) {
+                reads.insert(Read { local: local.clone(), target: target.clone() });
+            }
+            if let Some(why) = &fixup.access.absent {
+                let at = at.as_ref().map(|at| (at.file.clone(), at.line, at.col));
+                absent.insert(Absent { local: local.clone(), why: why.clone(), at });
             }
         }
-        reads.into_iter().collect()
+        (reads.into_iter().collect(), absent.into_iter().collect())
     }
 
     fn size(&self, functions: &BTreeSet<At>, start: At) -> Size {

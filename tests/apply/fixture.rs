@@ -112,7 +112,6 @@ pub(crate) fn fixup(object: &Object<'_>, function: &str, slot: usize, edit: Edit
         at: None,
         kind: CoreKind::ByteOff,
         local: "struct s.f".into(),
-        compiled_for: None,
         target: None,
         target_id: None,
         module: None,

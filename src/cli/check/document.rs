@@ -6,7 +6,7 @@ use crate::check::File;
 use crate::kernel::Form;
 use crate::object::ubpf::Class;
 use crate::relocate::choose::{Taken, TriedEvent};
-use crate::relocate::examine::{About, Read, Size};
+use crate::relocate::examine::{About, Absent, Read, Size};
 use serde::Serialize;
 
 /// The version of the document; it changes when a member goes away or means something else.
@@ -49,6 +49,7 @@ struct ResultDocument<'g> {
     taken: Option<&'g Taken>,
     tried: &'g [TriedEvent],
     reads: &'g [Read],
+    absent: &'g [Absent],
     size: Option<Size>,
     reasons: &'g [usize],
 }
@@ -106,6 +107,7 @@ pub(super) fn document<'g>(files: &'g [File<'_>], grid: &'g Grid) -> Document<'g
                     taken: examined.and_then(|examined| examined.taken.as_ref()),
                     tried: examined.map_or(&[], |examined| &examined.tried),
                     reads: examined.map_or(&[], |examined| &examined.reads),
+                    absent: examined.map_or(&[], |examined| &examined.absent),
                     size: examined.and_then(|examined| examined.size),
                     reasons: &told.reasons,
                 });

@@ -16,6 +16,8 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 /// Names of kernels are cut after so many characters.
 const NAME: usize = 40;
+/// What stands before the text of notes.
+const MARGIN: usize = 8;
 /// A column of a number and the blanks before it.
 const NUMBERED: usize = 6;
 
@@ -176,9 +178,15 @@ fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
     }
     lines.extend(examined.tried.iter().map(|tried| format!("not {}: {}", tried.event, tried.why)));
     for read in &examined.reads {
-        let (local, target) = (path(&read.local), path(&read.target));
+        let (local, target) = (field_name(&read.local), field_name(&read.target));
         lines.push(if local == target { local } else { format!("{local} as {target}") });
     }
+    lines.extend(
+        examined
+            .absent
+            .iter()
+            .map(|absent| format!("without {}: {}", field_name(&absent.local), absent.why)),
+    );
     if let Some(size) = examined.size {
         lines.push(format!(
             "{}, {} of stack",
@@ -190,7 +198,7 @@ fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
 }
 
 /// `task_struct.pid` of `struct task_struct___user.pid`
-fn path(path: &str) -> String {
+pub(super) fn field_name(path: &str) -> String {
     let path = path.strip_prefix("struct ").unwrap_or(path);
     let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
@@ -205,15 +213,21 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
         let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
         diagnostic.notes.push(format!("it keeps {names} from running"));
     }
+    if let (true, Some(file)) =
+        (reason.sources.line_col(diagnostic.span).line == 0, files.get(reason.file))
+    {
+        diagnostic.notes.insert(0, format!("in {}", file.name));
+    }
     let kernels = reason.kernels.iter().filter_map(|index| grid.rows.get(*index));
     let count = reason.kernels.len();
     let all = grid.rows.len();
     let names = listed(kernels.map(|row| row.name.clone()), "and");
-    diagnostic.notes.push(match count {
+    let told = match count {
         1 => format!("so it is on {names}"),
         _ if count == all => format!("so it is on all {all} kernels"),
         _ => format!("so it is on {count} of {all} kernels: {names}"),
-    });
+    };
+    diagnostic.notes.push(wrapped(&told, WIDTH - MARGIN, ""));
     let mut diags = Diags::new();
     diags.push(diagnostic);
     diags
@@ -257,4 +271,23 @@ pub(super) fn class_name(class: Class) -> &'static str {
         Class::Private => "private",
         Class::NotAbi => "not abi",
     }
+}
+
+/// The text in lines of at most so many characters, broken at blanks; those after the first begin with `indent`.
+fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let mut out = String::new();
+    let mut line = 0;
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        if line > 0 && line + 1 + len > width {
+            let _ = write!(out, "\n{indent}");
+            line = 0;
+        } else if line > 0 {
+            out.push(' ');
+            line += 1;
+        }
+        out.push_str(word);
+        line += len;
+    }
+    out
 }

@@ -11,7 +11,7 @@ use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
-use crate::relocate::choose::{Lost, TriedEvent};
+use crate::relocate::choose::Lost;
 use crate::relocate::{
     Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
     RelocateError, Tried, Unresolved,
@@ -62,7 +62,7 @@ pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) ->
     for Lost { name, at, tried, near, .. } in programs {
         let message = format!("{kernel} has no event that `{name}` can run at");
         let tried: Vec<String> =
-            tried.iter().map(|TriedEvent { event, why }| format!("`{event}`: {why}")).collect();
+            tried.iter().map(|tried| format!("`{}`: {}", tried.called(), tried.why)).collect();
         let near = listed(near.iter().map(|near| format!("`{near}`")), "or");
         let help = if near.is_empty() {
             "if a module has the event, name its file with `--module`; otherwise give the user tracepoint another one with `else`, or put `?` after the probe's spec to do without".into()
@@ -78,16 +78,22 @@ pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) ->
 /// Warnings of helpers and kinds of maps that an object uses and the kernel has not.
 pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
     let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
-    all_lacking(object, kernel, lacks, (Code::W1006, help))
+    all_lacking(object, kernel, lacks, (Code::W1006, help), |user| format!("`{user}`"))
 }
 
 /// The same as errors: a program that uses it does not run there.
 pub(in crate::cli) fn lacks(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
     let help = "leave out what needs this; newer kernels have it";
-    all_lacking(object, kernel, lacks, (Code::E0620, help))
+    all_lacking(object, kernel, lacks, (Code::E0620, help), |_| "the program".into())
 }
 
-fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, &str)) -> Findings {
+fn all_lacking(
+    object: &str,
+    kernel: &str,
+    lacks: &[Lack],
+    (code, help): (Code, &str),
+    called: impl Fn(&str) -> String,
+) -> Findings {
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, lacks.iter().filter_map(|l| l.at.as_ref()));
     let mut seen = BTreeSet::new();
@@ -96,16 +102,31 @@ fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, 
         if !seen.insert((*kind, name, place)) || seen.len() > MAX_SHOWN {
             continue;
         }
+        let program = called(user);
         let (what, label) = match kind {
-            Lacking::Helper => ("helper", format!("`{user}` calls it here")),
-            Lacking::MapType => ("maps of the kind", format!("the map `{user}` is one")),
-            Lacking::ProgramType => ("programs of the type", format!("`{user}` is one")),
-            Lacking::AttachType => ("programs attached by", format!("`{user}` is one")),
-            Lacking::Instructions => ("instructions for", format!("`{user}` has some")),
-            Lacking::Length => ("room for", format!("`{user}` has so many")),
-            Lacking::Stack => ("room for", format!("`{user}` takes so much")),
+            Lacking::Helper => (format!("helper `{name}`"), format!("{program} calls it here")),
+            Lacking::MapType => {
+                (format!("maps of the kind `{name}`"), format!("the map `{user}` is one"))
+            }
+            Lacking::ProgramType => {
+                (format!("programs of the type `{name}`"), format!("{program} is one"))
+            }
+            Lacking::AttachType => {
+                (format!("programs attached as `{name}`"), format!("{program} is one"))
+            }
+            Lacking::Instructions => (name.clone(), format!("{program} has some here")),
+            Lacking::Length => (
+                format!("room for {name}"),
+                format!("{program} has so many, and kernels of that time take 4096"),
+            ),
+            Lacking::Stack => (
+                format!("room for {name}"),
+                format!(
+                    "{program} takes so much with all that it calls; no kernel has more than 512"
+                ),
+            ),
         };
-        let message = format!("{kernel} has no {what} `{name}`");
+        let message = format!("{kernel} has no {what}");
         let diagnostic = Diagnostic::new(code, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
     }

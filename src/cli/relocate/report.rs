@@ -267,8 +267,9 @@ impl Report {
         ]);
         for program in &self.programs {
             programs.row(program.cells());
-            for TriedEvent { event, why } in &program.tried {
-                programs.text(format!("    not {}: {}", clean(event), clean(why)));
+            for tried in &program.tried {
+                let (event, why) = (tried.called(), &tried.why);
+                programs.text(format!("    not {}: {}", clean(&event), clean(why)));
             }
         }
         out.push_str(&programs.print());
@@ -364,7 +365,7 @@ fn done(access: &Access) -> String {
 }
 
 /// The path as the kernel has it: without the flavor of its root.
-pub(super) fn without_flavor(path: &str) -> String {
+pub(in crate::cli) fn without_flavor(path: &str) -> String {
     let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
 }
