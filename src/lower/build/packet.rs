@@ -43,7 +43,7 @@ impl<'h> Program<'_, 'h> {
         let value = self.f.value(Op::Load { width: Width::W, signed: false, addr, off, space });
         match read {
             SkbRead::Plain => value,
-            SkbRead::Host => self.from_network(value, 16),
+            SkbRead::Host => self.host_order(value, 16),
             SkbRead::OrEnd => {
                 self.end_if(CmpOp::Eq, value);
                 value
@@ -80,7 +80,7 @@ impl<'h> Program<'_, 'h> {
         self.end_if(CmpOp::Ne, *failed);
         let scratch = self.scratch();
         let value = self.load_int(scratch, width);
-        self.from_network(value, width.bits)
+        self.host_order(value, width.bits)
     }
 
     /// Copies bytes of the packet to the scratch slot. Out: 0 where it has them.
@@ -108,7 +108,7 @@ impl<'h> Program<'_, 'h> {
     }
 
     /// What network byte order holds in so many low bits.
-    fn from_network(&mut self, value: ValueId, bits: u8) -> ValueId {
+    fn host_order(&mut self, value: ValueId, bits: u8) -> ValueId {
         match self.unit.target.endian {
             Endian::Little if bits > 8 => self.f.value(Op::Bswap { value, bits }),
             Endian::Little | Endian::Big => value,
