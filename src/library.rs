@@ -15,7 +15,7 @@ pub use find::Item;
 pub use lock::Lock;
 pub use survey::{About, Question};
 
-use crate::sema::hir::KExpr;
+use crate::sema::hir;
 use crate::sema::types::IntTy;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -92,7 +92,7 @@ pub struct Alternative {
     pub note: Option<String>,
     /// What it means.
     #[serde(skip)]
-    pub value: KExpr,
+    pub value: hir::Alternative,
 }
 
 /// An enum.

@@ -40,7 +40,7 @@ mod value;
 pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, Brought, aside_object, bring_in};
 pub use choose::choose;
-pub use examine::{Examination, Fate, Subject, examine};
+pub use examine::{Examination, Fate, Subject, examine, examine_excerpt};
 pub use identity::{Dependent, Foreign, Kinship, compiled_for, foreign};
 pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};

@@ -47,19 +47,22 @@ fn folder() -> Folder {
 #[test]
 fn a_matrix_says_what_runs_where_and_every_reason_once() {
     let dir = folder();
-    dir.snapshot("check-runs", &["check", "runqlat.ub", "-k", "kernels"]);
-    dir.snapshot("check-fates", &["check", "fates.ub", "-k", "kernels"]);
+    dir.snapshot("check-runs", &["check", "--no-atlas", "runqlat.ub", "-k", "kernels"]);
+    dir.snapshot("check-fates", &["check", "--no-atlas", "fates.ub", "-k", "kernels"]);
     dir.snapshot(
         "check-files",
-        &["check", "runqlat.ub", "exitsnoop.ub", "fates.ub", "-k", "kernels"],
+        &["check", "--no-atlas", "runqlat.ub", "exitsnoop.ub", "fates.ub", "-k", "kernels"],
     );
-    dir.snapshot("check-verbose", &["check", "fates.ub", "-v", "-k", OLD, "-k", NEW]);
-    dir.snapshot("check-clang", &["check", "clang.o", "lacks.o", "-k", "kernels"]);
+    dir.snapshot("check-verbose", &["check", "--no-atlas", "fates.ub", "-v", "-k", OLD, "-k", NEW]);
+    dir.snapshot("check-clang", &["check", "--no-atlas", "clang.o", "lacks.o", "-k", "kernels"]);
     dir.snapshot(
         "check-short",
-        &["check", "fates.ub", "-k", OLD, "-k", NEW, "--message-format", "short"],
+        &["check", "--no-atlas", "fates.ub", "-k", OLD, "-k", NEW, "--message-format", "short"],
     );
-    dir.snapshot("check-no-btf", &["check", "runqlat.ub", "-v", "-k", NEW, "--no-btf"]);
+    dir.snapshot(
+        "check-no-btf",
+        &["check", "--no-atlas", "runqlat.ub", "-v", "-k", NEW, "--no-btf"],
+    );
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn the_matrix_is_never_wider_than_a_page() {
     for name in &many {
         dir.write(name, "begin { @x = 1; }");
     }
-    let mut args: Vec<&str> = vec!["check", "-k", "kernels"];
+    let mut args: Vec<&str> = vec!["check", "--no-atlas", "-k", "kernels"];
     args.extend(many.iter().map(String::as_str));
     let output = dir.run(&args);
     assert_eq!(status(&output), 0, "{}", text(&output.stderr));
@@ -101,7 +104,7 @@ fn the_exit_status_is_that_of_the_worst() {
         ("runqlat.ub", few, 2),
         ("clang.o", ["-k", BIG_ENDIAN], 3),
     ] {
-        let output = dir.run(&[&["check", file], &kernel[..]].concat());
+        let output = dir.run(&[&["check", "--no-atlas", file], &kernel[..]].concat());
         assert_eq!(status(&output), expected, "{file} {kernel:?}: {}", text(&output.stderr));
     }
 }
@@ -109,7 +112,8 @@ fn the_exit_status_is_that_of_the_worst() {
 #[test]
 fn the_document_has_every_program_on_every_kernel() {
     let dir = folder();
-    let document = dir.json(&["check", "fates.ub", "runqlat.ub", "-k", "kernels", "--json"], 3);
+    let document =
+        dir.json(&["check", "--no-atlas", "fates.ub", "runqlat.ub", "-k", "kernels", "--json"], 3);
     assert_eq!(document["version"], 1);
     let list = |name: &str| document[name].as_array().unwrap();
     let programs: usize =
@@ -139,7 +143,16 @@ fn the_document_has_every_program_on_every_kernel() {
 #[test]
 fn the_sarif_log_is_one() {
     let dir = folder();
-    let args = ["check", "fates.ub", "clang.o", "-k", "kernels", "--message-format", "sarif"];
+    let args = [
+        "check",
+        "--no-atlas",
+        "fates.ub",
+        "clang.o",
+        "-k",
+        "kernels",
+        "--message-format",
+        "sarif",
+    ];
     let log = dir.json(&args, 3);
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
@@ -226,7 +239,7 @@ fn what_runs_is_what_relocation_relocates() {
         all.push((name.to_owned(), bytes));
     }
     let subjects: Vec<Subject<'_>> =
-        all.iter().map(|(_, bytes)| Subject::parse(bytes).unwrap()).collect();
+        all.iter().map(|(_, bytes)| Subject::parse(bytes, None).unwrap()).collect();
     let (mut run, mut not) = (0, 0);
     for (number, kernel) in kernels::all().iter().enumerate() {
         let kernel = opened(kernel);
@@ -251,7 +264,7 @@ fn a_lost_program_hides_none_of_the_others() {
     let dir = folder();
     let statuses = |script: &str| {
         dir.write("one.ub", script);
-        let output = dir.run(&["check", "one.ub", "-k", OLD, "-k", NEW, "--json"]);
+        let output = dir.run(&["check", "--no-atlas", "one.ub", "-k", OLD, "-k", NEW, "--json"]);
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let results = document["results"].as_array().unwrap();
         let told = |kernel: u64| {
@@ -301,7 +314,7 @@ fn compiled(dir: &Folder, script: &str) -> Vec<u8> {
 }
 
 fn lacks(bytes: &[u8], kernel: &Kernel) -> Vec<(Lacking, String)> {
-    let subject = Subject::parse(bytes).unwrap();
+    let subject = Subject::parse(bytes, None).unwrap();
     let examined = examine(&subject, kernel, Options::default()).unwrap();
     let fates = examined.programs.into_iter().map(|program| program.fate);
     let lacks = fates.flat_map(|fate| match fate {
@@ -324,7 +337,9 @@ fn what_a_kernel_lacks_beside_types_is_told_by_its_own_enums() {
     assert!(has(None, Lacking::ProgramType, "raw_tracepoint"), "it has no programs at all");
     assert!(has(Some([92, 33, 33, 57]), Lacking::Instructions, "32-bit jumps"));
     let clang = std::fs::read(package("testdata/cli/size.o")).unwrap();
-    assert!(Subject::parse(&clang).unwrap().programs().iter().all(|about| about.class.is_none()));
+    assert!(
+        Subject::parse(&clang, None).unwrap().programs().iter().all(|about| about.class.is_none())
+    );
 }
 
 /// `telling` keeps what says that something lacks, so that types made for an object say it too.
@@ -361,7 +376,7 @@ fn the_stack_of_all_calls_together_is_told() {
     clang.args(["-O1", "-g", "-target", "bpfel", "-c"]);
     support::run(clang.arg(dir.path("deep.c")).arg("-o").arg(dir.path("deep.o")));
     let bytes = dir.read("deep.o");
-    let subject = Subject::parse(&bytes).unwrap();
+    let subject = Subject::parse(&bytes, None).unwrap();
     let kernel = made(Some([200, 33, 33, 57]));
     let programs = examine(&subject, &kernel, Options::default()).unwrap().programs;
     let of = |name: &str| {
@@ -399,7 +414,7 @@ fn hostile_objects_are_refused_or_examined() {
                     bytes[at] = u8::try_from(random(256)).unwrap();
                 }
             }
-            let Ok(subject) = Subject::parse(&bytes) else { continue };
+            let Ok(subject) = Subject::parse(&bytes, None) else { continue };
             if examine(&subject, &kernel, Options::default()).is_ok() {
                 examined += 1;
             }
@@ -418,7 +433,7 @@ fn what_runs_on_the_running_kernel_is_taken_by_it() {
     let mut taken = 0;
     for object in objects::ours(folder.path(), Endian::Little) {
         let bytes = object.bytes();
-        let subject = Subject::parse(&bytes).unwrap();
+        let subject = Subject::parse(&bytes, None).unwrap();
         if !agree(&object.name, &bytes, &subject, &kernel, Options::default()) {
             continue;
         }
@@ -431,4 +446,27 @@ fn what_runs_on_the_running_kernel_is_taken_by_it() {
         taken += 1;
     }
     assert!(taken >= 6, "{taken}");
+}
+
+/// What the atlas was asked it tells as the kernel does; what it was not is unknown, never absent.
+#[test]
+fn what_an_atlas_was_not_asked_is_not_known() {
+    let dir = folder();
+    let kernel = package(&format!("testdata/kernels/{NEW}.btf.xz"));
+    let script = FATES.replace("static_prioo", "acct_timexpd");
+    dir.write("private.ub", script);
+    let built = dir.run(&["atlas", "build", kernel.to_str().unwrap(), "-o", "one.atlas"]);
+    assert_eq!(status(&built), 0, "{}", text(&built.stderr));
+    let files = ["private.ub", "runqlat.ub"];
+    let named = ["check", "--no-atlas", "--json", "--atlas", "one.atlas", "-k"];
+    let statuses = |kernel: &str, expected: i32| {
+        let document = dir.json(&[&named[..], &[kernel], &files[..]].concat(), expected);
+        let results = document["results"].as_array().unwrap().iter();
+        results.map(|result| result["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let whole = statuses(kernel.to_str().unwrap(), 3);
+    std::fs::remove_file(dir.path(NEW)).unwrap();
+    let told = statuses(NEW, 3);
+    assert_eq!(whole, ["runs", "no", "runs", "no", "left_out", "runs", "runs", "runs"]);
+    assert_eq!(told, ["runs", "no", "unknown", "unknown", "unknown", "runs", "runs", "runs"]);
 }

@@ -1,7 +1,7 @@
 //! The JSON document of `check --json`; `docs/commands.md` describes it.
 
 use super::grid::{Grid, Status};
-use super::matrix::on;
+use super::matrix::{Counts, on};
 use crate::check::File;
 use crate::kernel::Form;
 use crate::object::ubpf::Class;
@@ -27,7 +27,8 @@ struct FileDocument<'g> {
     name: &'g str,
     class: Option<Class>,
     runs_on: usize,
-    of: usize,
+    does_not_run_on: usize,
+    unknown_on: usize,
     programs: &'g [About],
 }
 
@@ -78,12 +79,13 @@ struct AtDocument<'g> {
 /// What was found, as a document.
 pub(super) fn document<'g>(files: &'g [File<'_>], grid: &'g Grid) -> Document<'g> {
     let file = |(index, file): (usize, &'g File<'_>)| {
-        let (runs_on, of) = on(grid, index);
+        let Counts { runs, lost, unknown } = on(grid, index);
         FileDocument {
             name: &file.name,
             class: file.class(),
-            runs_on,
-            of,
+            runs_on: runs,
+            does_not_run_on: lost,
+            unknown_on: unknown,
             programs: file.programs(),
         }
     };

@@ -26,7 +26,7 @@ pub(super) enum Status {
     LeftOut,
     /// It does not.
     No,
-    /// The kernel cannot be read.
+    /// What is known of the kernel does not tell, or it cannot be read.
     Unknown,
 }
 
@@ -180,8 +180,13 @@ impl Gather<'_, '_> {
                 Some(with_absent(findings, &examined.absent))
             }
             Fate::Lacks(lacks) => Some(faults::lacks(name, KERNEL, lacks)),
+            Fate::Unknown(untold) => Some(faults::untold(name, untold)),
         };
-        let status = if findings.is_some() { Status::No } else { Status::Runs };
+        let status = match &examined.fate {
+            Fate::Unknown(_) => Status::Unknown,
+            _ if findings.is_some() => Status::No,
+            _ => Status::Runs,
+        };
         let reasons = findings.map(|findings| self.add(at.0, at.1, &[at.2], findings));
         Told { status, examined: Some(examined), reasons: reasons.unwrap_or_default() }
     }

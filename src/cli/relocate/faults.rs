@@ -12,6 +12,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
 use crate::relocate::choose::Lost;
+use crate::relocate::examine::Untold;
 use crate::relocate::{
     Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
     RelocateError, Tried, Unresolved,
@@ -129,6 +130,21 @@ fn all_lacking(
         let message = format!("{kernel} has no {what}");
         let diagnostic = Diagnostic::new(code, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
+    }
+    findings
+}
+
+/// Warnings of what an atlas was not asked about its kernels.
+pub(in crate::cli) fn untold(object: &str, untold: &[Untold]) -> Findings {
+    let mut findings = Findings::default();
+    let places = untold.iter().filter_map(|untold| untold.at.as_ref());
+    let files = Excerpts::new(&mut findings, object, places);
+    for Untold { what, at } in untold.iter().take(MAX_SHOWN) {
+        let what = without_flavor(short(what));
+        let message = format!("whether the kernel has `{what}`, the atlas does not tell");
+        let help = "name a file with the kernel's types: `--kernel FILE`, or an atlas that was made for this object too: `ubpfc atlas build --for`";
+        let diagnostic = Diagnostic::new(Code::W1010, files.span(at.as_ref()), message);
+        findings.diags.push(diagnostic.label("the program asks for it").help(help));
     }
     findings
 }
