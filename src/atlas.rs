@@ -35,6 +35,8 @@ pub struct Atlas<'a> {
     entries: Vec<Entry>,
     /// The types of each kernel.
     types: Vec<Block<'a>>,
+    /// What they were packed behind.
+    pattern: Vec<u8>,
     /// The names of all types, as a `.BTF` section has them.
     strings: Vec<u8>,
     asked: Vec<String>,
@@ -59,17 +61,18 @@ impl<'a> Atlas<'a> {
     /// Reads an atlas. The types of its kernels are not looked at before they are asked for.
     pub fn parse(file: &'a [u8]) -> Result<Atlas<'a>, AtlasError> {
         let blocks = blocks::read(file)?;
-        let [index, strings, types @ ..] = &blocks[..] else {
+        let [index, strings, pattern, types @ ..] = &blocks[..] else {
             return Err(AtlasError::Broken("it has no index"));
         };
-        let index = index.unpack()?;
+        let index = index.unpack(&[])?;
         let broken = AtlasError::Broken("its index cannot be read");
         let (asked, entries) = read_index(&index).ok_or(broken)?;
         if entries.len() != types.len() {
             return Err(AtlasError::Broken("it has types for another number of kernels"));
         }
-        let (types, strings) = (types.to_vec(), strings.unpack()?);
-        Ok(Atlas { entries, types, strings, asked, questions: OnceLock::new() })
+        let (strings, pattern) = (strings.unpack(&[])?, pattern.unpack(&[])?);
+        let (types, questions) = (types.to_vec(), OnceLock::new());
+        Ok(Atlas { entries, types, pattern, strings, asked, questions })
     }
 
     /// The kernels, in their order: by architecture, then by release.
@@ -97,7 +100,8 @@ impl<'a> Atlas<'a> {
     pub fn open(&self, entry: &Entry) -> Result<Kernel, AtlasError> {
         let at = self.position(entry);
         let block = at.and_then(|at| self.types.get(at));
-        let packed = block.ok_or(AtlasError::Broken("it has no such kernel"))?.unpack()?;
+        let packed = block.ok_or(AtlasError::Broken("it has no such kernel"))?;
+        let packed = packed.unpack(&self.pattern)?;
         let btf = types::unpack(&packed, entry.endian, &self.strings);
         let btf = btf.ok_or(AtlasError::Broken("the types of a kernel cannot be unpacked"))?;
         let form = if entry.shows_btf { Form::Btf } else { Form::Dwarf };

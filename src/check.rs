@@ -3,10 +3,13 @@
 //! In: objects, read once, and kernels that are opened one after the other. Out: for every kernel and file what becomes of each program. Kernels are independent of each other, and looked at in
 //! parallel; the answer does not depend on that.
 
+use crate::atlas::{Atlas, Entry};
 use crate::kernel::{Form, Kernel, KernelError};
-use crate::object::ubpf::{Class, Ubpf};
-use crate::relocate::examine::About;
-use crate::relocate::{Examination, Options, Refusal, RelocateError, Subject, examine};
+use crate::object::ubpf::{Class, EventKind, Ubpf};
+use crate::relocate::examine::{About, Covers};
+use crate::relocate::{
+    Asked, Examination, Options, Refusal, RelocateError, Subject, examine, examine_excerpt,
+};
 use rayon::prelude::*;
 use std::path::PathBuf;
 
@@ -20,14 +23,49 @@ pub struct File<'o> {
 }
 
 /// Where a kernel is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In files.
+    File {
+        /// What to call it.
+        name: String,
+        /// `running`, or its file.
+        path: PathBuf,
+        /// Files of its modules.
+        modules: Vec<PathBuf>,
+    },
+    /// In an atlas, which is that of the files' [`Subject`]s.
+    Atlas(&'static Atlas<'static>, Entry),
+}
+
+impl Place {
     /// What to call it.
-    pub name: String,
-    /// `running`, or its file.
-    pub path: PathBuf,
-    /// Files of its modules.
-    pub modules: Vec<PathBuf>,
+    pub fn name(&self) -> &str {
+        match self {
+            Place::File { name, .. } => name,
+            Place::Atlas(_, entry) => &entry.name,
+        }
+    }
+
+    fn open(&self) -> Result<Kernel, KernelError> {
+        match self {
+            Place::File { path, modules, .. } => Kernel::open(path, modules),
+            Place::Atlas(atlas, entry) => atlas.open(entry).map_err(|error| KernelError::NoTypes {
+                path: entry.name.clone(),
+                why: error.to_string(),
+            }),
+        }
+    }
+}
+
+impl Covers for Atlas<'_> {
+    fn question(&self, asked: &Asked) -> bool {
+        self.covers(asked)
+    }
+
+    fn event(&self, kind: EventKind, name: &str) -> bool {
+        self.covers_event(kind, name)
+    }
 }
 
 /// A kernel, and what becomes of the programs there.
@@ -56,15 +94,15 @@ pub fn check(files: &[File<'_>], kernels: &[Place], options: Options) -> Vec<Row
 }
 
 fn row(files: &[File<'_>], place: &Place, options: Options) -> Row {
-    let name = place.name.clone();
-    let kernel = match Kernel::open(&place.path, &place.modules) {
+    let name = place.name().to_owned();
+    let kernel = match place.open() {
         Ok(kernel) => kernel,
         Err(error) => return Row { name, release: None, result: Err(error) },
     };
     let release = kernel.release.clone();
     let mut cells = Vec::new();
     for file in files {
-        match on(file, &kernel, options) {
+        match on(file, &kernel, place, options) {
             Err(Refusal::Kernel(error)) => return Row { name, release, result: Err(error) },
             result => cells.push(Cell { form: kernel.image.form(), result }),
         }
@@ -73,7 +111,16 @@ fn row(files: &[File<'_>], place: &Place, options: Options) -> Row {
 }
 
 /// What becomes of the object of the kernel's byte order; of the last one, if there is none.
-fn on(file: &File<'_>, kernel: &Kernel, options: Options) -> Result<Examination, Refusal> {
+fn on(
+    file: &File<'_>,
+    kernel: &Kernel,
+    place: &Place,
+    options: Options,
+) -> Result<Examination, Refusal> {
+    let examine = match place {
+        Place::File { .. } => examine,
+        Place::Atlas(..) => examine_excerpt,
+    };
     let mut tried = file.objects.iter().map(|object| examine(object, kernel, options)).peekable();
     while let Some(result) = tried.next() {
         let other = matches!(&result, Err(Refusal::Plan(RelocateError::ByteOrder { .. })));

@@ -34,6 +34,11 @@ pub trait Source: Debug + Send + Sync {
 
     /// What the types are read from.
     fn form(&self) -> Form;
+
+    /// The [`fnv1a`](crate::bytes::fnv1a) hash of the BTF that the kernel itself has, by which it is known wherever its types are read from; none where it has none.
+    fn identity(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What types are read from.
@@ -72,6 +77,13 @@ pub struct Kernel {
     pub image: Box<dyn Source>,
     /// The modules by name; asked only for what the image has not.
     pub modules: Vec<(String, Box<dyn Source>)>,
+}
+
+impl Kernel {
+    /// What tells it from other kernels: the identity of its image.
+    pub fn identity(&self) -> Option<u64> {
+        self.image.identity()
+    }
 }
 
 /// Why types cannot be had.

@@ -4,15 +4,18 @@
 //! depend on a kernel. Invariant: it is made from what [`sema`](crate::sema) collects; the text of the files is only quoted.
 
 mod diff;
+mod find;
+mod header;
 pub mod lock;
 mod read;
 mod survey;
 
 pub use diff::{Break, Change, Diff, diff};
+pub use find::Item;
 pub use lock::Lock;
 pub use survey::{About, Question};
 
-use crate::sema::hir::KExpr;
+use crate::sema::hir;
 use crate::sema::types::IntTy;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -89,7 +92,7 @@ pub struct Alternative {
     pub note: Option<String>,
     /// What it means.
     #[serde(skip)]
-    pub value: KExpr,
+    pub value: hir::Alternative,
 }
 
 /// An enum.

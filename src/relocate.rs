@@ -21,6 +21,8 @@ mod events;
 pub mod examine;
 mod fail;
 mod field;
+mod functions;
+mod identity;
 mod lacks;
 mod matches;
 mod minimal;
@@ -38,7 +40,8 @@ mod value;
 pub use apply::{Applied, ApplyError, Unresolved, apply};
 pub use bring::{BringError, Brought, aside_object, bring_in};
 pub use choose::choose;
-pub use examine::{Examination, Fate, Subject, examine};
+pub use examine::{Examination, Fate, Subject, examine, examine_excerpt};
+pub use identity::{Dependent, Foreign, Kinship, compiled_for, foreign};
 pub use lacks::{Lack, Lacking};
 pub use pipeline::{Answer, Options, Refusal, Relocation, Told, load, needs, relocate, shows_btf};
 pub use reason::spell;
@@ -221,6 +224,9 @@ pub struct Access {
     pub bits: Option<u8>,
     /// Of a field: whether it is signed.
     pub signed: Option<bool>,
+    /// Of a question that is answered by "it is not there": why not.
+    #[serde(skip)]
+    pub absent: Option<String>,
     /// What was done.
     pub action: Action,
 }

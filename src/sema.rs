@@ -23,6 +23,7 @@ mod probe;
 mod programs;
 pub mod show;
 pub mod skb;
+mod stored;
 pub mod suggest;
 mod syscall;
 pub mod syscalls;

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("reclaim", include_str!("../uapi/reclaim.ub")),
     ("rq", include_str!("../uapi/rq.ub")),
     ("sched", include_str!("../uapi/sched.ub")),
+    ("security", include_str!("../uapi/security.ub")),
     ("signal", include_str!("../uapi/signal.ub")),
     ("skb", include_str!("../uapi/skb.ub")),
     ("slab", include_str!("../uapi/slab.ub")),

@@ -206,7 +206,7 @@ fn what_breaks_a_promise_and_what_adds_to_it_is_told_apart() {
         (", int added?", ""),
         ("int added?", "int more? = added, int added?"),
         ("int added?", "int added?, int more? = added"),
-        ("targ, int n", "targ, u32 n"),
+        ("else targ, int n", "else targ, u32 n"),
         (" else tracepoint x:old", ""),
         ("tracepoint x:ev else tracepoint x:old", "tracepoint x:old else tracepoint x:ev"),
         ("tracepoint user:ev", "tracepoint user:renamed"),

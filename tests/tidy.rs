@@ -26,8 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "relocate",
         &["diag", "source", "target", "registers", "bytes", "btf", "isa", "object", "kernel"],
     ),
-    ("check", &["object", "kernel", "relocate"]),
     ("atlas", &["target", "bytes", "btf", "object", "kernel", "relocate"]),
+    ("check", &["object", "kernel", "relocate", "atlas"]),
     ("library", &["source", "diag", "syntax", "uapi", "sema"]),
     (
         "driver",

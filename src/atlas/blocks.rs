@@ -6,7 +6,9 @@
 //! …
 //! ```
 //!
-//! Numbers are little-endian. The first block is the index, the second the names of all types, then comes one for each kernel, in the order of the index. Nothing follows the last.
+//! Numbers are little-endian. The first block is the index, the second the names of all types, the third a pattern; then comes one for each kernel, in the order of the index. Nothing follows the last.
+//!
+//! Kernels are much alike. The pattern is the types of one of them; LZ4 packs those of every kernel as if they came behind it.
 
 use super::AtlasError;
 use crate::bytes::{Reader, Writer};
@@ -51,13 +53,15 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Block<'_>>, AtlasError> {
     Ok(blocks)
 }
 
-/// A file of these blocks.
-pub(super) fn write(blocks: &[Vec<u8>]) -> Vec<u8> {
+/// A file of these blocks, and of those of kernels behind their pattern.
+pub(super) fn write(before: [&[u8]; 2], pattern: &[u8], kernels: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Writer::new(Endian::Little);
     out.bytes.extend(MAGIC);
     out.u32(VERSION);
-    for bytes in blocks {
-        let packed = block::compress(bytes);
+    let alone = before.into_iter().chain([pattern]).map(|bytes| (bytes, &[][..]));
+    let kernels = kernels.iter().map(|bytes| (&bytes[..], pattern));
+    for (bytes, pattern) in alone.chain(kernels) {
+        let packed = block::compress_with_dict(bytes, pattern);
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         out.words(&[len(&packed), len(bytes), sum(len(bytes), &packed)]);
         out.bytes.extend(packed);
@@ -71,8 +75,8 @@ impl Block<'_> {
         self.packed.len()
     }
 
-    /// What is in it.
-    pub(super) fn unpack(&self) -> Result<Vec<u8>, AtlasError> {
+    /// What is in it; `pattern` is what it was packed behind.
+    pub(super) fn unpack(&self, pattern: &[u8]) -> Result<Vec<u8>, AtlasError> {
         if sum(self.size, self.packed) != self.sum {
             return Err(AtlasError::Broken("the sum of a block is another than it should be"));
         }
@@ -81,7 +85,7 @@ impl Block<'_> {
             return Err(AtlasError::Broken("a block says that it is larger than it can be"));
         }
         let mut bytes = vec![0; size];
-        match block::decompress_into(self.packed, &mut bytes) {
+        match block::decompress_into_with_dict(self.packed, &mut bytes, pattern) {
             Ok(len) if len == size => Ok(bytes),
             _ => Err(AtlasError::Broken("a block cannot be unpacked")),
         }

@@ -71,9 +71,9 @@ pub fn build(objects: &[&Object<'_>], kernels: &[Given]) -> Result<Vec<u8>, Buil
         let packed = types::pack(btf, entry.endian, &mut names);
         of_kernels.push(packed.expect("minimal types are of the kinds that are packed"));
     }
-    let mut all = vec![index, names.bytes()];
-    all.extend(of_kernels);
-    Ok(blocks::write(&all))
+    // Any would do: the last is a new one of the architecture that most are of.
+    let pattern = of_kernels.last().cloned().unwrap_or_default();
+    Ok(blocks::write([&index, &names.bytes()], &pattern, &of_kernels))
 }
 
 /// What an atlas says of a kernel, and its minimal types.

@@ -4,10 +4,14 @@ use super::Exit;
 use super::files::{FileImporter, read_script, same_file, write_product, write_stdout};
 use super::messages::{FormatArg, Stop};
 use crate::driver::{self, Emit, Options, Summary};
+use crate::kernel::Kernel;
+use crate::object::ubpf;
+use crate::relocate;
+use crate::sema::hir::ClassLevel;
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
 use crate::target::{Cpu, Endian, Target};
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -33,6 +37,9 @@ pub(super) struct Args {
     /// Refuse programs that depend on one kernel's layout, or on mirrors that are not in the library
     #[arg(long)]
     require_abi: bool,
+    /// The kernel whose layouts the script knows, for programs that are not abi: `running`, or a file with its types
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Option<PathBuf>,
     /// How to write diagnostics
     #[arg(long, value_enum, default_value = "human")]
     message_format: FormatArg,
@@ -146,7 +153,15 @@ fn build(args: &Args) -> Result<Exit, Stop> {
     let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
     args.message_format.report(&sources, &diags);
 
-    let Some(output) = output else { return Ok(Exit::Input) };
+    let Some(mut output) = output else { return Ok(Exit::Input) };
+    if let (Some(kernel), Some(summary)) = (&args.kernel, output.summary) {
+        let kernel = Kernel::open(kernel, &[])?;
+        if summary.class == ClassLevel::NotAbi {
+            let compiled_for = relocate::compiled_for(&kernel);
+            output.bytes = ubpf::stamp(&output.bytes, compiled_for)
+                .context("a bug of ubpfc: its own object cannot be read")?;
+        }
+    }
     match &destination {
         None => write_stdout(&output.bytes)?,
         Some(path) => write_product(path, &output.bytes)?,

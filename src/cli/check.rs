@@ -6,13 +6,15 @@ mod kernels;
 mod matrix;
 mod sarif;
 
-use self::grid::{Grid, Status};
+use self::grid::{Grid, Reason, Status};
 use super::Exit;
 use super::files::{FileImporter, note, print_json, print_text, read_any, shown};
 use super::messages::{Findings, FormatArg, Stop};
+use crate::atlas::Atlas;
 use crate::check::{File, check};
 use crate::diag::{Code, Diagnostic};
 use crate::driver::{self, Emit};
+use crate::relocate::examine::Covers;
 use crate::relocate::{Options, Policy, Refusal, Subject};
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
@@ -27,9 +29,15 @@ pub(super) struct Args {
     /// Scripts and objects, ours or clang's
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// A kernel, as for `relocate`, or a folder of kernels' types; may be repeated [default: running]
+    /// A further kernel, as for `relocate`, or a folder of kernels' types; may be repeated
     #[arg(short, long, value_name = "KERNEL")]
     kernel: Vec<PathBuf>,
+    /// Only the kernels that are named, or else the running one, and none of the atlas
+    #[arg(long)]
+    no_atlas: bool,
+    /// The atlas of kernels, instead of the one in this program
+    #[arg(long, value_name = "FILE")]
+    atlas: Option<PathBuf>,
     /// The kernels show no BTF to loaders, though their files have types
     #[arg(long)]
     no_btf: bool,
@@ -86,7 +94,8 @@ fn checked(args: &Args) -> Result<Exit, Stop> {
     if args.json && args.message_format == CheckFormat::Sarif {
         Err(anyhow!("`--json` and `--message-format sarif` both write to standard output"))?;
     }
-    let places = kernels::places(&args.kernel)?;
+    let atlas = args.atlas()?;
+    let places = kernels::places(&args.kernel, atlas, !args.no_atlas)?;
     let mut inputs = Vec::new();
     let mut broken = false;
     for path in &args.files {
@@ -98,9 +107,10 @@ fn checked(args: &Args) -> Result<Exit, Stop> {
     if broken {
         return Ok(Exit::Input);
     }
+    let covers = atlas.map(|atlas| atlas as &dyn Covers);
     let mut files = Vec::new();
     for input in &inputs {
-        let objects = input.objects.iter().map(|bytes| Subject::parse(bytes));
+        let objects = input.objects.iter().map(|bytes| Subject::parse(bytes, covers));
         let objects = objects.collect::<Result<_, _>>();
         let objects = objects.map_err(|refusal: Refusal| refused(&input.name, refusal))?;
         files.push(File { name: input.name.clone(), objects });
@@ -118,6 +128,13 @@ fn refused(name: &str, refusal: Refusal) -> Stop {
 }
 
 impl Args {
+    /// The atlas; none where no kernel can be out of it.
+    fn atlas(&self) -> Result<Option<&'static Atlas<'static>>, Stop> {
+        let named = self.kernel.iter().any(|kernel| kernels::is_name(kernel));
+        let wanted = named || !self.no_atlas;
+        wanted.then(|| super::kernel::atlas(self.atlas.as_deref())).transpose()
+    }
+
     /// Writes what was found: the matrix or document on standard output, and why on standard error.
     fn tell(&self, files: &[File<'_>], grid: &Grid) -> Result<(), Stop> {
         let format = self.message_format;
@@ -137,7 +154,9 @@ impl Args {
             return Ok(print_json(&document::document(files, grid))?);
         }
         print_text(&matrix::draw(files, grid, self.verbose))?;
-        for reason in &grid.reasons {
+        let mut reasons: Vec<&Reason> = grid.reasons.iter().collect();
+        reasons.sort_by_key(|reason| reason.file);
+        for reason in reasons {
             let diags = matrix::explained(files, grid, reason);
             format.diagnostics().report(&reason.sources, &diags);
         }

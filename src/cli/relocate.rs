@@ -23,6 +23,8 @@ use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+pub(super) use report::without_flavor;
+
 /// Arguments of `relocate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,6 +39,9 @@ pub(super) struct Args {
     /// What to do about what the kernel has not
     #[arg(long, value_enum, default_value = "strict")]
     policy: PolicyArg,
+    /// Refuse programs that are not abi and were compiled against another kernel
+    #[arg(long)]
+    strict_kernel: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -99,6 +104,15 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             return Err(refused(&name, ubpf.as_ref(), &title, report.kernel.form, refusal));
         }
     };
+    if let Some(foreign) = report.foreign.take() {
+        let findings = faults::foreign(&name, &title, &foreign, args.strict_kernel);
+        if args.strict_kernel {
+            report.refuse_foreign();
+            report.print(args)?;
+            return Err(Stop::new(Exit::Kernel, findings));
+        }
+        args.message_format.report(&findings.sources, &findings.diags);
+    }
     let lacking = faults::lacking(&name, &title, &report.lacks);
     args.message_format.report(&lacking.sources, &lacking.diags);
     let sizes = faults::sizes(&name, &title, &report.sizes);

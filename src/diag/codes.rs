@@ -174,6 +174,9 @@ codes! {
     W1005 "kernel module that cannot be read"
     W1006 "helper, kind of map or program, or instruction that the kernel has not"
     W1007 "number whose size is another in the kernel, and is not asked for"
+    W1008 "program that depends on a kernel other than this"
+    W1009 "number in network byte order compared with a constant"
+    W1010 "program of which the atlas does not tell whether it runs"
 }
 
 impl Code {

@@ -2,7 +2,7 @@
 
 use super::{FileBytes, Form, KernelError, Source, SourceTypes};
 use crate::btf;
-use crate::bytes::Reader;
+use crate::bytes::{Reader, fnv1a};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -71,6 +71,10 @@ impl Source for BtfSource {
 
     fn form(&self) -> Form {
         Form::Btf
+    }
+
+    fn identity(&self) -> Option<u64> {
+        Some(fnv1a(self.btf.bytes()))
     }
 }
 

@@ -135,7 +135,7 @@ impl Reader<'_> {
         Alternative {
             text: self.code(alternative.span),
             note: self.note(alternative.span),
-            value: alternative.value.clone(),
+            value: alternative.clone(),
         }
     }
 

@@ -77,7 +77,12 @@ fn distinct(hir: &Hir, program: &hir::Program, forms: impl Iterator<Item = Form>
     let mut seen: Vec<(hir::Event, bool, Vec<Option<u32>>)> = Vec::new();
     let is_new = |form: &Form| {
         let Some(prototype) = form.prototype.map(|id| &hir.prototypes[id]) else { return true };
-        let place = |arg: &&Arg| prototype.place(form.event.kind, &arg.names).map(|found| found.0);
+        // Only registers are other code for another place: elsewhere the place is put into the code.
+        let exact = form.event.kind == hir::EventKind::Kprobe;
+        let place = |arg: &&Arg| {
+            let found = prototype.place(form.event.kind, &arg.names);
+            found.map(|(index, _)| if exact { index } else { 0 })
+        };
         let places = args.iter().map(place).collect();
         let what = (form.event.clone(), form.typed, places);
         let is_new = !seen.contains(&what);

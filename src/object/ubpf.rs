@@ -6,6 +6,9 @@
 mod describe;
 mod used;
 
+use super::UBPF_SECTION;
+use super::read::{Object, ReadError};
+use super::rewrite::rewrite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,6 +43,9 @@ pub struct Ubpf {
     pub relocs: Vec<Reloc>,
     /// The files that the object was compiled from.
     pub sources: Vec<Source>,
+    /// What programs of class `not_abi` were compiled against, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled_for: Option<CompiledFor>,
     /// What the object was relocated for; absent in one that was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<RelocatedFor>,
@@ -56,6 +62,15 @@ impl Ubpf {
     }
 }
 
+/// The same object, which says what its programs were compiled against.
+pub fn stamp(bytes: &[u8], kernel: CompiledFor) -> Result<Vec<u8>, ReadError> {
+    let object = Object::parse(bytes)?;
+    let index = object.sections.iter().position(|section| section.name == UBPF_SECTION);
+    let Some((index, mut ubpf)) = index.zip(object.ubpf()?) else { return Ok(bytes.to_vec()) };
+    ubpf.compiled_for = Some(kernel);
+    rewrite(bytes, &BTreeMap::from([(index, ubpf.text().into_bytes())]))
+}
+
 /// A kernel that an object was relocated for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelocatedFor {
@@ -64,6 +79,19 @@ pub struct RelocatedFor {
     /// Its release, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+}
+
+/// A kernel that an object was compiled against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompiledFor {
+    /// What it was called: a file without its folder, or `running`.
+    pub name: String,
+    /// Its release, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The 64-bit FNV-1a hash of its image's BTF, 16 hexadecimal digits; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btf: Option<String>,
 }
 
 /// A place in a source file.
@@ -213,6 +241,19 @@ pub enum EventKind {
     Kprobe,
     /// The return of a function, likewise.
     Kretprobe,
+}
+
+impl EventKind {
+    /// The word for it in scripts, where it is about a function.
+    pub fn function_word(self) -> Option<&'static str> {
+        match self {
+            EventKind::Tracepoint => None,
+            EventKind::Fentry => Some("fentry"),
+            EventKind::Fexit => Some("fexit"),
+            EventKind::Kprobe => Some("kprobe"),
+            EventKind::Kretprobe => Some("kretprobe"),
+        }
+    }
 }
 
 /// What a program promises, the most first.

@@ -142,7 +142,7 @@ fn pieces<'a>(
     for (index, program) in ubpf.programs.iter().enumerate() {
         let chosen = choice.programs.iter().find(|chosen| chosen.program == index);
         let Some(chosen) = chosen else {
-            add(piece(outer, types, index, program, &program.section)?)?;
+            add(piece(outer, types, index, program, &program.section, 0)?)?;
             continue;
         };
         let Some(taken) = &chosen.taken else { continue };
@@ -151,7 +151,9 @@ fn pieces<'a>(
         };
         let part = if form.aside { inner } else { Some(outer) };
         let Some(part) = part else { return malformed("nothing is set aside") };
-        let mut piece = piece(part, types, index, program, &form.section)?;
+        let earlier = program.forms.iter().take(taken.form);
+        let same = earlier.filter(|f| (f.aside, &f.section) == (form.aside, &form.section));
+        let mut piece = piece(part, types, index, program, &form.section, same.count())?;
         piece.aside = form.aside;
         piece.bind(types, ubpf, form, taken)?;
         add(piece)?;
@@ -159,16 +161,17 @@ fn pieces<'a>(
     Ok(pieces)
 }
 
-/// A program's function with all that is said of it.
+/// A program's function with all that is said of it; of several forms in one section, the one of that number.
 fn piece<'a>(
     part: &Part<'a>,
     types: &Btf<'_>,
     program_index: usize,
     program: &Program,
     section: &str,
+    number: usize,
 ) -> Result<Piece<'a>, BringError> {
     let wanted = |f: &&Function<'_>| f.symbol.name == program.name && f.section == section;
-    let Some(function) = part.functions.iter().find(wanted) else {
+    let Some(function) = part.functions.iter().filter(wanted).nth(number) else {
         return malformed(format!("there is no program {} in section {section}", program.name));
     };
     let Some(info) = part.info(types, section) else {

@@ -4,13 +4,16 @@
 //! takes typed arguments where the kernel shows its own BTF, since it is the faster one, and otherwise the one that needs nothing of the kernel. Arguments are bound by name, where the kernel
 //! tells names, otherwise only through a known prototype. Nothing is guessed: where a kernel says nothing of an event, the event is taken only if every known prototype has the arguments in the same places.
 
+mod function;
+
 use super::Place;
 use super::bring::aside_object;
 use super::candidates;
 use super::events::{self, Events, Passed, Seen, Shown};
+use super::functions::Machine;
 use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::{
-    self, Arg, Event, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf,
+    self, Arg, Event, EventKind, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -43,6 +46,8 @@ pub struct Taken {
     /// Its index among the program's forms.
     #[serde(skip)]
     pub form: usize,
+    /// The kind of event.
+    pub kind: EventKind,
     /// The event.
     pub event: String,
     /// Its section.
@@ -68,10 +73,28 @@ pub struct BoundArg {
 /// An event that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TriedEvent {
+    /// The kind of event.
+    pub kind: EventKind,
     /// The event.
     pub event: String,
     /// Why, as a clause.
     pub why: String,
+}
+
+impl TriedEvent {
+    /// The event as a person calls it: `sched_switch`, `fentry vfs_read`.
+    pub fn called(&self) -> String {
+        match self.kind.function_word() {
+            None => self.event.clone(),
+            Some(word) => format!("{word} {}", self.event),
+        }
+    }
+}
+
+impl std::fmt::Display for TriedEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.called(), self.why)
+    }
 }
 
 /// Programs that the target has no event for.
@@ -102,7 +125,7 @@ impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: the kernel has no event for it:", self.name)?;
         for (index, tried) in self.tried.iter().enumerate() {
-            write!(f, "{} {}: {}", if index == 0 { "" } else { ";" }, tried.event, tried.why)?;
+            write!(f, "{} {tried}", if index == 0 { "" } else { ";" })?;
         }
         if !self.near.is_empty() {
             write!(f, " (it has {})", self.near.join(", "))?;
@@ -116,7 +139,7 @@ impl std::fmt::Display for Lost {
 /// # Errors
 /// Where the object cannot be read.
 pub fn wanted(object: &Object<'_>, ubpf: &Ubpf) -> Result<Vec<(u32, String)>, ReadError> {
-    let mut names = events::wanted(ubpf.events.iter().map(|event| event.name.as_str()));
+    let mut names = events::wanted(&ubpf.events);
     let (types, aside) = (object.types()?, aside_object(object)?);
     if let (Some(types), Some(aside)) = (types, aside)
         && let Some(ext) = aside.ext(&types)?
@@ -159,10 +182,18 @@ pub(super) fn choose_each(
     Chooser::new(ubpf, target, shows_btf).each()
 }
 
+/// Why an event is not taken of which nothing is told.
+const UNTOLD: &str = "the kernel does not tell whether it has this event";
+
+fn tried_event(kind: EventKind, event: &str, why: impl Into<String>) -> TriedEvent {
+    TriedEvent { kind, event: event.to_owned(), why: why.into() }
+}
+
 struct Chooser<'c, 't, 'a> {
     ubpf: &'c Ubpf,
     events: Events<'t, 'a>,
     shows_btf: bool,
+    machine: Machine,
 }
 
 /// Where a program finds its arguments.
@@ -173,9 +204,9 @@ struct Bound {
 
 impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
     fn new(ubpf: &'c Ubpf, target: &'t crate::kernel::Target<'a>, shows_btf: bool) -> Self {
-        let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+        let events = Events::new(target, &ubpf.events);
         let shows_btf = shows_btf && !events.hidden();
-        Chooser { ubpf, events, shows_btf }
+        Chooser { ubpf, events, shows_btf, machine: Machine::of(target) }
     }
 
     /// What becomes of each program.
@@ -202,7 +233,7 @@ impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
     fn help(&self, lost: &mut Lost) {
         let tried = &lost.tried;
         let mut near: Vec<String> =
-            tried.iter().flat_map(|tried| self.events.near(&tried.event)).collect();
+            tried.iter().flat_map(|tried| self.events.near(tried.kind, &tried.event)).collect();
         near.sort();
         near.dedup();
         near.retain(|near| tried.iter().all(|tried| tried.event != *near));
@@ -211,24 +242,34 @@ impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
 
     /// The form for the first event that is there; failing that, for the first that may be there.
     fn program(&self, program: &Program) -> (Option<Taken>, Vec<TriedEvent>) {
-        let mut events: Vec<&str> = Vec::new();
+        let mut events: Vec<(EventKind, &str)> = Vec::new();
         for form in &program.forms {
-            if !events.contains(&form.event.as_str()) {
-                events.push(&form.event);
+            let event = (form.kind, form.event.as_str());
+            if !events.contains(&event) {
+                events.push(event);
             }
         }
         let mut tried = Vec::new();
         let mut doubtful = None;
-        for event in events {
+        for (kind, event) in events {
+            if kind != EventKind::Tracepoint {
+                match self.function(program, kind, event) {
+                    Ok(taken) if taken.certain => return (Some(taken), tried),
+                    Ok(taken) if !program.optional => {
+                        doubtful.get_or_insert(taken);
+                    }
+                    Ok(_) => tried.push(tried_event(kind, event, UNTOLD)),
+                    Err(why) => tried.push(tried_event(kind, event, why)),
+                }
+                continue;
+            }
             let taken = match self.events.of(event) {
                 Seen::Present(shown) => self.bind(program, event, &shown).and_then(|bound| {
                     let typed = self.shows_btf && shown.typed;
                     take(program, event, typed, shown.args.is_some(), bound)
                 }),
                 Seen::Absent => Err("there is no such event".into()),
-                Seen::Untold if program.optional => {
-                    Err("the kernel does not tell whether it has this event".into())
-                }
+                Seen::Untold if program.optional => Err(UNTOLD.into()),
                 Seen::Untold => {
                     let bound = self.bind(program, event, &Shown::default());
                     match bound.and_then(|bound| take(program, event, false, false, bound)) {
@@ -243,14 +284,15 @@ impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
             };
             match taken {
                 Ok(taken) => return (Some(taken), tried),
-                Err(why) => tried.push(TriedEvent { event: event.to_owned(), why }),
+                Err(why) => tried.push(tried_event(kind, event, why)),
             }
         }
         (doubtful, tried)
     }
 
     fn known(&self, event: &str) -> &[Prototype] {
-        let found = self.ubpf.events.iter().find(|known: &&Event| known.name == event);
+        let is_it = |known: &&Event| known.kind == EventKind::Tracepoint && known.name == event;
+        let found = self.ubpf.events.iter().find(is_it);
         found.map_or(&[], |event| &event.prototypes)
     }
 
@@ -272,13 +314,15 @@ fn take(
     certain: bool,
     bound: Bound,
 ) -> Result<Taken, String> {
-    let of_event = |form: &&Form| form.event == event && (typed || !form.btf);
+    let is_it = |form: &Form| form.kind == EventKind::Tracepoint && form.event == event;
+    let of_event = |form: &&Form| is_it(form) && (typed || !form.btf);
     let found = program.forms.iter().find(of_event);
     let found = found.ok_or("its form for kernels without BTF exceeds a limit of BPF")?;
     let form = program.forms.iter().position(|form| form == found).unwrap_or_default();
     let (event, section) = (event.to_owned(), found.section.clone());
     let Bound { prototype, args } = bound;
-    Ok(Taken { form, event, section, certain, prototype, args })
+    let kind = EventKind::Tracepoint;
+    Ok(Taken { form, kind, event, section, certain, prototype, args })
 }
 
 /// Binds arguments through the kernel's prototype.

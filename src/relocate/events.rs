@@ -1,12 +1,13 @@
-//! Which raw tracepoints a kernel has, and what it passes to them.
+//! Which raw tracepoints a kernel has, and what it passes to them. Functions are in [`super::functions`].
 //!
 //! In: a target's types and the names of events. Out: for each what can be told of it. A kernel shows an event in several ways, none of them everywhere: `typedef btf_trace_EVENT` is the type of a
 //! handler (from 5.5; without names), `__traceiter_EVENT` a function that calls the handlers (from 5.10; with names), `__bpf_trace_CLASS` a function that runs programs (from 4.18; with names, but named
 //! after the first event of a class), `struct trace_event_raw_CLASS` the record in the trace buffer. (v6.12 `include/linux/tracepoint.h`: `__DECLARE_TRACE`; `include/trace/bpf_probe.h`.)
 
+use super::functions::{ATTACH_TYPES, WITNESS as FUNCTION};
 use crate::btf::{Btf, Type, TypeId, kind};
 use crate::kernel::Target;
-use crate::object::ubpf::KernelType;
+use crate::object::ubpf::{self, EventKind, KernelType};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
@@ -31,14 +32,21 @@ const SIGNS: [(u32, &str, bool); 4] = [
 pub(super) const HIDDEN: &str = "ubpfc_no_btf";
 
 /// Names and kinds of the types that tell what can be told of events. The kind is 0 where the type is of use only if it is there.
-pub(super) fn wanted<'e>(events: impl Iterator<Item = &'e str>) -> Vec<(u32, String)> {
-    let always = [format!("btf_trace_{WITNESS}"), HIDDEN.to_owned()].map(|name| (0, name));
-    let signs = events.flat_map(|event| {
-        SIGNS.map(|(kind, prefix, needed)| {
-            (if needed { kind } else { 0 }, format!("{prefix}{event}"))
-        })
-    });
-    always.into_iter().chain(signs).collect()
+pub(super) fn wanted(events: &[ubpf::Event]) -> Vec<(u32, String)> {
+    let witness = format!("btf_trace_{WITNESS}");
+    let mut names = vec![(0, witness), (0, HIDDEN.to_owned())];
+    for ubpf::Event { kind, name, .. } in events {
+        match kind {
+            EventKind::Tracepoint => names.extend(SIGNS.map(|(kind, prefix, needed)| {
+                (if needed { kind } else { 0 }, format!("{prefix}{name}"))
+            })),
+            EventKind::Fentry | EventKind::Fexit | EventKind::Kprobe | EventKind::Kretprobe => {
+                names.push((kind::FUNC, name.clone()));
+                names.extend([FUNCTION, ATTACH_TYPES].map(|name| (0, name.to_owned())));
+            }
+        }
+    }
+    names
 }
 
 /// What a target says of events.
@@ -79,7 +87,7 @@ pub(super) struct Passed {
 
 impl<'t, 'a> Events<'t, 'a> {
     /// Looks for all that the target says of these events.
-    pub(super) fn new<'e>(target: &'t Target<'a>, events: impl Iterator<Item = &'e str>) -> Self {
+    pub(super) fn new(target: &'t Target<'a>, events: &[ubpf::Event]) -> Self {
         let names: BTreeSet<String> = wanted(events).into_iter().map(|(_, name)| name).collect();
         let names: Vec<String> = names.into_iter().collect();
         let keys: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -133,18 +141,29 @@ impl<'t, 'a> Events<'t, 'a> {
     }
 
     fn first(&self, kind: u32, name: &str) -> Option<(&'t Btf<'a>, TypeId)> {
-        let is_kind =
-            |(btf, id): &&(&Btf<'a>, TypeId)| btf.kind(*id).is_ok_and(|found| found == kind);
-        self.found.get(name)?.iter().find(is_kind).copied()
+        self.all(kind, name).next()
     }
 
-    /// The events of the target whose names are near.
-    pub(super) fn near(&self, event: &str) -> Vec<String> {
+    /// The types of a kind and name.
+    pub(super) fn all(&self, kind: u32, name: &str) -> impl Iterator<Item = (&'t Btf<'a>, TypeId)> {
+        let found = self.found.get(name).into_iter().flatten().copied();
+        found.filter(move |(btf, id)| btf.kind(*id).is_ok_and(|found| found == kind))
+    }
+
+    /// The events of the target of that kind whose names are near.
+    pub(super) fn near(&self, kind: EventKind, event: &str) -> Vec<String> {
         let mut near: Vec<(usize, String)> = Vec::new();
         for btf in all(self.target) {
             for id in btf.ids() {
-                let Ok(Type::Typedef { name, .. }) = btf.get(id) else { continue };
-                let Some(name) = name.strip_prefix("btf_trace_") else { continue };
+                let name = match (kind, btf.get(id)) {
+                    (EventKind::Tracepoint, Ok(Type::Typedef { name, .. })) => {
+                        name.strip_prefix("btf_trace_")
+                    }
+                    (EventKind::Tracepoint, _) => None,
+                    (_, Ok(Type::Func { name, .. })) => Some(name),
+                    _ => None,
+                };
+                let Some(name) = name else { continue };
                 // Comparing takes the product of both lengths.
                 let most = event.len().max(6) / 3;
                 if event.len() > MAX_COMPARED || event.len().abs_diff(name.len()) > most {
@@ -192,7 +211,7 @@ fn prototype(btf: &Btf<'_>, proto: TypeId) -> Option<Vec<Passed>> {
 }
 
 /// A type as far as prototypes are told apart by it.
-fn kernel_type(btf: &Btf<'_>, id: TypeId) -> Option<KernelType> {
+pub(super) fn kernel_type(btf: &Btf<'_>, id: TypeId) -> Option<KernelType> {
     let (mut at, mut pointers) = (id, 0);
     let mut ty = loop {
         at = btf.strip(at).ok()?;

@@ -10,12 +10,12 @@ use super::edit::{At, Code};
 use super::lacks::{self, Called, Lack, Lacking, Offer};
 use super::pipeline::{Options, Refusal, chosen_from, load, needs, recorded, shows_btf, unapplied};
 use super::record::{self, quoted};
-use super::{Action, Edit, Place, Plan, Policy, Unresolved, bring_in, plan};
+use super::{Access, Asked, Edit, Fixup, Place, Plan, Policy, Unresolved, bring_in, plan};
 use crate::btf::Btf;
 use crate::kernel::{Kernel, Target};
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::Object;
-use crate::object::ubpf::{Class, RelocatedFor, Ubpf};
+use crate::object::ubpf::{Class, EventKind, RelocatedFor, Ubpf};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,25 @@ pub struct Subject<'o> {
     needs: Vec<(u32, String)>,
     programs: Vec<About>,
     variants: Mutex<BTreeMap<Key, Arc<Variant>>>,
+    /// What excerpts of kernels' types tell.
+    covers: Option<&'o dyn Covers>,
+}
+
+/// What an excerpt of a kernel's types tells: what it does not is unknown, not absent.
+pub trait Covers: std::fmt::Debug + Sync {
+    /// Whether it answers a question.
+    fn question(&self, asked: &Asked) -> bool;
+    /// Whether it tells of an event.
+    fn event(&self, kind: EventKind, name: &str) -> bool;
+}
+
+/// What an excerpt does not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// The event, or the path in the object's own types.
+    pub what: String,
+    /// The source line.
+    pub at: Option<Place>,
 }
 
 /// What an object says of a program, whatever the kernel.
@@ -69,6 +88,8 @@ pub struct Examined {
     pub tried: Vec<TriedEvent>,
     /// What of the kernel it reads, as far as it can run.
     pub reads: Vec<Read>,
+    /// What it asks for and would do without: alternatives that come before the one that is taken, or that lacks as well.
+    pub absent: Vec<Absent>,
     /// How large it is; none of a program that is not there.
     pub size: Option<Size>,
 }
@@ -86,6 +107,8 @@ pub enum Fate {
     Missing(Vec<Unresolved>),
     /// It uses what the kernel has not.
     Lacks(Vec<Lack>),
+    /// What is known of the kernel does not tell.
+    Unknown(Vec<Untold>),
 }
 
 /// A field, type or enumerator that a program reads.
@@ -95,6 +118,17 @@ pub struct Read {
     pub local: String,
     /// As the kernel has it.
     pub target: String,
+}
+
+/// A field, type or enumerator that a program asks for and the kernel has not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Absent {
+    /// As the object has it.
+    pub local: String,
+    /// Why not.
+    pub why: String,
+    /// The line that asks: its file, its number, and the column.
+    pub at: Option<(String, u32, u32)>,
 }
 
 /// How large a program is.
@@ -114,11 +148,13 @@ type Key = Vec<Option<(usize, Option<usize>, Vec<Option<usize>>)>>;
 struct Variant {
     bytes: Vec<u8>,
     code: Code,
+    /// Of each record what excerpts do not tell.
+    untold: Vec<Option<Untold>>,
 }
 
 impl<'o> Subject<'o> {
-    /// Reads an object.
-    pub fn parse(bytes: &'o [u8]) -> Result<Subject<'o>, Refusal> {
+    /// Reads an object. `covers` says what excerpts of kernels' types tell, if there will be such.
+    pub fn parse(bytes: &'o [u8], covers: Option<&'o dyn Covers>) -> Result<Subject<'o>, Refusal> {
         let object = Object::parse(bytes)?;
         let ubpf = object.ubpf()?;
         let forms = chosen_from(&object)?;
@@ -130,7 +166,7 @@ impl<'o> Subject<'o> {
             None => others(&code),
         };
         let variants = Mutex::default();
-        Ok(Subject { bytes, object, ubpf, forms, needs, programs, variants })
+        Ok(Subject { bytes, object, ubpf, forms, needs, programs, variants, covers })
     }
 
     /// Its programs, in the order of the script or of the file.
@@ -161,7 +197,18 @@ impl<'o> Subject<'o> {
         };
         let object = Object::parse(&bytes)?;
         let code = Code::read(&object).map_err(|error| unapplied(error, &object))?;
-        let variant = Arc::new(Variant { bytes, code });
+        let untold = match self.covers {
+            None => Vec::new(),
+            Some(covers) => {
+                let told = |asked: Asked| {
+                    let Asked { local, at, .. } = &asked;
+                    let untold = Untold { what: local.clone(), at: at.clone() };
+                    (!covers.question(&asked)).then_some(untold)
+                };
+                super::asked(&object)?.into_iter().map(told).collect()
+            }
+        };
+        let variant = Arc::new(Variant { bytes, code, untold });
         lock().insert(key, Arc::clone(&variant));
         Ok(variant)
     }
@@ -200,6 +247,18 @@ fn others(code: &Code) -> Vec<About> {
     functions.map(about).collect()
 }
 
+/// The same on a kernel of whose types there is an excerpt: it tells what the subject's [`Covers`] says.
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_excerpt(
+    subject: &Subject<'_>,
+    kernel: &Kernel,
+    options: Options,
+) -> Result<Examination, Refusal> {
+    examine_with(subject, kernel, options, subject.covers)
+}
+
 /// What becomes of each program of an object on a kernel. What keeps the object as a whole from being relocated is an error.
 ///
 /// # Errors
@@ -208,6 +267,15 @@ pub fn examine(
     subject: &Subject<'_>,
     kernel: &Kernel,
     options: Options,
+) -> Result<Examination, Refusal> {
+    examine_with(subject, kernel, options, None)
+}
+
+fn examine_with(
+    subject: &Subject<'_>,
+    kernel: &Kernel,
+    options: Options,
+    covers: Option<&dyn Covers>,
 ) -> Result<Examination, Refusal> {
     let before = |ubpf: &Ubpf| ubpf.target.clone();
     let other = |before: &RelocatedFor| *before != recorded(kernel);
@@ -226,7 +294,10 @@ pub fn examine(
     let settled = settle(variant.code.clone(), &object, &plan);
     let settled = settled.map_err(|error| unapplied(error, &object))?;
     let examiner = Examiner::new(&object, &plan, &settled, &target);
-    let examiner = examiner.map_err(|error| unapplied(error, &object))?;
+    let mut examiner = examiner.map_err(|error| unapplied(error, &object))?;
+    if covers.is_some() {
+        examiner.untold = &variant.untold;
+    }
     let mut programs = Vec::new();
     for (index, about) in subject.programs.iter().enumerate() {
         let chosen = choice.programs.iter().find(|chosen| chosen.program == index);
@@ -234,23 +305,36 @@ pub fn examine(
             Some(chosen) => (chosen.taken.clone(), chosen.tried.clone()),
             None => (None, Vec::new()),
         };
-        let absent = |fate| Examined {
-            fate,
-            taken: None,
-            tried: tried.clone(),
-            reads: Vec::new(),
-            size: None,
+        let unknown = untold_events(subject, index, covers, about);
+        let fate = match lost.iter().find(|lost| lost.program == index) {
+            _ if !unknown.is_empty() => Fate::Unknown(unknown),
+            Some(lost) => Fate::NoEvent(Lost { at: about.at.clone(), ..lost.clone() }),
+            None if chosen.is_some() && taken.is_none() => Fate::LeftOut,
+            None => {
+                let examined = examiner.program(about)?;
+                programs.push(Examined { taken, tried, ..examined });
+                continue;
+            }
         };
-        if let Some(lost) = lost.iter().find(|lost| lost.program == index) {
-            programs.push(absent(Fate::NoEvent(Lost { at: about.at.clone(), ..lost.clone() })));
-        } else if chosen.is_some() && taken.is_none() {
-            programs.push(absent(Fate::LeftOut));
-        } else {
-            let (fate, reads, size) = examiner.program(about)?;
-            programs.push(Examined { fate, taken, tried, reads, size });
-        }
+        let (reads, absent) = (Vec::new(), Vec::new());
+        programs.push(Examined { fate, taken: None, tried, reads, absent, size: None });
     }
     Ok(Examination { programs, warnings: loaded.warnings.clone() })
+}
+
+/// The events of a program that an excerpt does not tell of.
+fn untold_events(
+    subject: &Subject<'_>,
+    index: usize,
+    covers: Option<&dyn Covers>,
+    about: &About,
+) -> Vec<Untold> {
+    let program = subject.forms.as_ref().and_then(|ubpf| ubpf.programs.get(index));
+    let Some((program, covers)) = program.zip(covers) else { return Vec::new() };
+    let untold = program.forms.iter().filter(|form| !covers.event(form.kind, &form.event));
+    let names: BTreeSet<&str> = untold.map(|form| form.event.as_str()).collect();
+    let event = |name: &str| Untold { what: name.to_owned(), at: about.at.clone() };
+    names.into_iter().map(event).collect()
 }
 
 /// What is known of an object with its answers for a kernel.
@@ -262,6 +346,8 @@ struct Examiner<'x, 'o> {
     open: Vec<Open<'x>>,
     beyond: Option<super::reach::Reach>,
     offer: Offer,
+    /// Of each record what is not told.
+    untold: &'x [Option<Untold>],
     /// Kinds of maps that the kernel lacks: without its maps nothing of an object is loaded.
     maps: Vec<Lack>,
 }
@@ -281,11 +367,11 @@ impl<'x, 'o> Examiner<'x, 'o> {
         let offer = Offer::of(target);
         let types: Option<Btf<'_>> = object.types()?;
         let maps = types.map(|types| offer.maps(&types)).unwrap_or_default();
-        Ok(Examiner { object, plan, settled, open, beyond, offer, maps })
+        Ok(Examiner { object, plan, settled, open, beyond, offer, untold: &[], maps })
     }
 
     /// What becomes of a program that is there.
-    fn program(&self, about: &About) -> Result<(Fate, Vec<Read>, Option<Size>), Refusal> {
+    fn program(&self, about: &About) -> Result<Examined, Refusal> {
         let code = &self.settled.code;
         let Some(start) = entry(code, &about.name) else {
             let why = format!("there is no program {}", about.name);
@@ -296,58 +382,60 @@ impl<'x, 'o> Examiner<'x, 'o> {
             let own = code.sections.get(&at.section).and_then(|s| s.function_at(at.slot));
             own.is_some_and(|own| functions.contains(&At { slot: own.slots.start, ..at }))
         };
-        let stopped =
-            |open: &&Open<'_>| self.settled.reach.runs(open.at) && within(&functions, open.at);
-        let size = self.size(&functions, start);
-        if self.open.iter().any(|open| stopped(&open)) {
-            let beyond = self.beyond.as_ref().unwrap_or(&self.settled.reach);
-            let all = reached(code, beyond, start);
-            let missing = self.open.iter().filter(|open| within(&all, open.at));
-            return Ok((
-                Fate::Missing(missing.map(Unresolved::from).collect()),
-                Vec::new(),
-                Some(size),
-            ));
-        }
         let runs = |at: At| self.settled.reach.runs(at) && within(&functions, at);
-        let poisoned = apply::is_optional(section_of(code, start)) && self.poisoned(&runs);
-        let lacks = self.lacks(about, &functions, start, size);
-        let fate = match (lacks.is_empty() && !poisoned, about.optional) {
-            (true, _) => Fate::Runs,
-            // A loader leaves it alone unless it is told to take it.
-            (false, true) if about.class.is_none() => Fate::LeftOut,
-            (false, _) => Fate::Lacks(lacks),
+        let size = self.size(&functions, start);
+        let untold = self.untold.iter().zip(&self.plan.fixups);
+        let untold = untold.filter(|(untold, fixup)| untold.is_some() && runs(self.now(fixup)));
+        let untold: Vec<Untold> = untold.filter_map(|(untold, _)| untold.clone()).collect();
+        let fate = if !untold.is_empty() {
+            Fate::Unknown(untold)
+        } else if self.open.iter().any(|open| runs(open.at)) {
+            let all = reached(code, self.beyond.as_ref().unwrap_or(&self.settled.reach), start);
+            let missing = self.open.iter().filter(|open| within(&all, open.at));
+            Fate::Missing(missing.map(Unresolved::from).collect())
+        } else {
+            let lacks = self.lacks(about, &functions, start, size);
+            let poisoned = apply::is_optional(section_of(code, start)) && self.poisoned(&runs);
+            if poisoned || !lacks.is_empty() && about.optional && about.class.is_none() {
+                // A loader leaves it alone unless it is told to take it.
+                Fate::LeftOut
+            } else if lacks.is_empty() {
+                Fate::Runs
+            } else {
+                Fate::Lacks(lacks)
+            }
         };
-        Ok((fate, self.reads(&runs), Some(size)))
+        let (reads, absent) = self.asked(&runs);
+        // Of one that does not get to its end it is not known.
+        let size = (!matches!(fate, Fate::Missing(_) | Fate::Unknown(_))).then_some(size);
+        Ok(Examined { fate, taken: None, tried: Vec::new(), reads, absent, size })
     }
 
     /// Whether a question without an answer can run.
     fn poisoned(&self, runs: &dyn Fn(At) -> bool) -> bool {
-        let now = |fixup: &super::Fixup| {
-            self.settled.code.now(At { section: fixup.section, slot: fixup.slot })
-        };
-        self.plan
-            .fixups
-            .iter()
-            .any(|fixup| matches!(fixup.edit, Edit::Missing(_)) && runs(now(fixup)))
+        let missing = |fixup: &&Fixup| matches!(fixup.edit, Edit::Missing(_));
+        self.plan.fixups.iter().filter(missing).any(|fixup| runs(self.now(fixup)))
     }
 
-    /// What it reads, each once.
-    fn reads(&self, runs: &dyn Fn(At) -> bool) -> Vec<Read> {
-        let value = |kind| matches!(kind, CoreKind::ByteOff | CoreKind::EnumvalValue);
-        let mut reads = BTreeSet::new();
-        for fixup in self.plan.fixups.iter().filter(|fixup| value(fixup.access.kind)) {
-            let at = self.settled.code.now(At { section: fixup.section, slot: fixup.slot });
-            if let Some(target) = fixup
-                .access
-                .target
-                .as_ref()
-                .filter(|_| fixup.access.action != Action::Missing && runs(at))
-            {
-                reads.insert(Read { local: fixup.access.local.clone(), target: target.clone() });
+    fn now(&self, fixup: &Fixup) -> At {
+        self.settled.code.now(At { section: fixup.section, slot: fixup.slot })
+    }
+
+    /// What it reads, and what it asks for in vain, each once.
+    fn asked(&self, runs: &dyn Fn(At) -> bool) -> (Vec<Read>, Vec<Absent>) {
+        let (mut reads, mut absent) = (BTreeSet::new(), BTreeSet::new());
+        for fixup in self.plan.fixups.iter().filter(|fixup| runs(self.now(fixup))) {
+            let Access { kind, local, target, at, .. } = &fixup.access;
+            let value = matches!(kind, CoreKind::ByteOff | CoreKind::EnumvalValue);
+            if let (Some(target), true) = (target, value) {
+                reads.insert(Read { local: local.clone(), target: target.clone() });
+            }
+            if let Some(why) = &fixup.access.absent {
+                let at = at.as_ref().map(|at| (at.file.clone(), at.line, at.col));
+                absent.insert(Absent { local: local.clone(), why: why.clone(), at });
             }
         }
-        reads.into_iter().collect()
+        (reads.into_iter().collect(), absent.into_iter().collect())
     }
 
     fn size(&self, functions: &BTreeSet<At>, start: At) -> Size {

@@ -8,6 +8,7 @@ use super::bring::aside_object;
 use super::candidates::{self, Candidate};
 use super::events::{Events, HIDDEN};
 use super::fail::Work;
+use super::functions::ATTACH_TYPES;
 use super::record::{self, Record};
 use super::spec::{Spec, Step};
 use super::{Policy, RelocateError, lacks};
@@ -15,7 +16,7 @@ use crate::btf::{Btf, BtfError, Builder, Member, Type, TypeId, VOID, essential};
 use crate::kernel::Target;
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::Object;
-use crate::object::ubpf::Ubpf;
+use crate::object::ubpf::{EventKind, Ubpf};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,10 +133,13 @@ impl<'p, 't> Kept<'p, 't> {
 
     /// Keeps what tells of the events that an object is for.
     fn events(&mut self, ubpf: &Ubpf, target: &'p Target<'t>) -> Result<(), BtfError> {
-        let events = Events::new(target, ubpf.events.iter().map(|event| event.name.as_str()));
+        let events = Events::new(target, &ubpf.events);
         for (types, id) in events.signs() {
             let root = self.key_in(types, id);
             self.follow(root, Follow::Compatible)?;
+        }
+        if ubpf.events.iter().any(|event| event.kind != EventKind::Tracepoint) {
+            self.enums(&[ATTACH_TYPES], target)?;
         }
         Ok(())
     }

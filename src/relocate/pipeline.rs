@@ -10,6 +10,7 @@ use super::choose::{self, ChooseError, Chosen};
 use super::lacks::{self, Lack};
 use super::{Access, Action, Brought, Edit, Missing, Plan, Policy, Sought, Unresolved, record};
 use super::{ApplyError, BringError, Place, RelocateError, apply, bring_in, plan, wanted};
+use super::{Foreign, foreign};
 use crate::kernel::{Form, Kernel, KernelError, Loaded, Target};
 use crate::object::btf_ext::CoreKind;
 use crate::object::read::{Object, ReadError};
@@ -46,6 +47,8 @@ pub struct Told {
     pub lacks: Vec<Lack>,
     /// Numbers that the program finds by their offset, and whose size it does not ask for though it is another in the kernel.
     pub sizes: Vec<Access>,
+    /// Programs that depend on a kernel, and may not have been compiled against this one.
+    pub foreign: Option<Foreign>,
     /// The forms of an ubpfc object's programs.
     pub programs: Vec<Chosen>,
     /// Every question with its answer, in the order of the object.
@@ -142,9 +145,11 @@ impl Told {
         options: Options,
     ) -> Result<Vec<u8>, Refusal> {
         let object = Object::parse(bytes)?;
-        let before = object.ubpf()?.and_then(|ubpf| ubpf.target);
-        if let Some(before) = before.filter(|before| *before != recorded(kernel)) {
-            return Err(Refusal::Relocated(before));
+        if let Some(ubpf) = object.ubpf()? {
+            self.foreign = foreign(&object, &ubpf, kernel);
+            if let Some(before) = ubpf.target.filter(|before| *before != recorded(kernel)) {
+                return Err(Refusal::Relocated(before));
+            }
         }
         let loaded = load(kernel, &needs(&object)?)?;
         self.warnings.clone_from(&loaded.warnings);

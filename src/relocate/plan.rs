@@ -334,6 +334,7 @@ impl<'p, 'o, 't> Planner<'p, 'o, 't> {
             | CoreKind::TypeMatches
             | CoreKind::EnumvalExists => {
                 access.value = Some(0);
+                access.absent = Some(report::missing(self.types, record.core.root, tried).why);
                 let patched = self.patch(record, question, 0, None)?;
                 Ok(self.done(record, access, patched))
             }

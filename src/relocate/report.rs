@@ -63,6 +63,7 @@ impl Access {
             sized: false,
             bits: None,
             signed: None,
+            absent: None,
             action: Action::Missing,
         }
     }

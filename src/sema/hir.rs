@@ -15,6 +15,7 @@
 
 mod event;
 mod kernel;
+mod walk;
 
 pub use event::{Event, EventKind, KParamTy, Prototype, PrototypeKind, PrototypeParam, RETVAL};
 pub use kernel::{

@@ -11,6 +11,7 @@ use super::imports::LoadedFile;
 use super::left_out::LeftOut;
 use super::maps::Maps;
 use super::probe::{self, Place};
+use super::stored;
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::{ItemKind, Name, Probe};
@@ -62,10 +63,12 @@ pub(super) fn analyze(
         diags.push(Diagnostic::new(Code::E0433, *span, message).help("say a type with a cast"));
     }
     maps.frozen = true;
-    let walk = walk(sources, &decls, &probes, &mut maps, left_out, false);
+    let mut walk = walk(sources, &decls, &probes, &mut maps, left_out, false);
     diags.extend(walk.diags);
     let (finished, findings) = finish::finish(&maps, &decls, sources, &walk.left_out);
     diags.extend(findings);
+    let user: Vec<bool> = probes.iter().map(|(_, _, place)| place.args.user).collect();
+    stored::lower(&mut walk.programs, &user, &finished, diags);
     if !diags.has_errors() {
         tell_runner(&walk.runner_only, diags);
     }

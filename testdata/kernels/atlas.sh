@@ -2,7 +2,7 @@
 # Fetches the kernels that the embedded atlas knows beside those of this folder, as ATLAS.tsv lists them, and makes the atlas anew:
 #
 #   testdata/kernels/atlas.sh FOLDER [NAME…]     only those whose name contains one of the words; all without
-#   cargo run --release -- atlas build testdata/kernels FOLDER -o uapi/atlas.bin
+#   cargo run -- atlas build testdata/kernels FOLDER -o uapi/kernels.atlas
 #
 # FOLDER gets the BTF of each kernel, `NAME.btf.xz`, five megabytes in all for each; what is there already is not fetched again. Only what the atlas needs of them is kept in the repository, not the types.
 # Needs apt, dpkg-deb, xz, a network that reaches Debian's archive, and pahole for names that end in `-from-dwarf` (see README.md). What a suite no longer has, snapshot.debian.org has under the same version.

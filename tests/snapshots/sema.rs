@@ -36,11 +36,16 @@ fn errors() {
 const NO_FILE: &[Code] =
     &[Code::E0015, Code::E0105, Code::E0502, Code::E0503, Code::E0506, Code::E0507];
 
-/// Whether findings of a code are about objects, kernels and locks, not about scripts; `tests/cli_relocate.rs`, `tests/lacks.rs` and `tests/library.rs` have them.
+/// Whether findings of a code are about objects, kernels and locks, not about scripts; `tests/cli_relocate.rs`, `tests/cli_kernels.rs`, `tests/lacks.rs` and `tests/library.rs` have them.
 fn not_of_scripts(code: Code) -> bool {
     let relocation = ["E06", "E07"].iter().any(|group| code.as_str().starts_with(group));
     let library = matches!(code, Code::E0350 | Code::E0351 | Code::E0352);
-    relocation || library || matches!(code, Code::W1005 | Code::W1006 | Code::W1007)
+    relocation
+        || library
+        || matches!(
+            code,
+            Code::E0340 | Code::W1005 | Code::W1006 | Code::W1007 | Code::W1008 | Code::W1010
+        )
 }
 
 #[test]

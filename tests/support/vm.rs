@@ -45,6 +45,7 @@ struct Machine {
     callbacks: Vec<Vec<Insn>>,
     env: super::state::Env,
     image: Range<u64>,
+    context: Range<u64>,
     error: Option<String>,
 }
 
@@ -99,7 +100,8 @@ pub fn run_object(
     let ubpf = object.ubpf().unwrap().unwrap();
     let program = ubpf.programs.iter().find(|p| p.name == name);
     let program = program.ok_or_else(|| format!("there is no program {name}"))?;
-    let typed = program.section.starts_with("tp_btf/");
+    let typed = ["tp_btf/", "fentry/", "fexit/"];
+    let typed = typed.iter().any(|prefix| program.section.starts_with(prefix));
     let mut rodata = object.section(".rodata").map_or(Vec::new(), |s| s.data.to_vec());
     for param in &ubpf.params {
         let value = input.params.get(param.name.as_str());
@@ -147,6 +149,7 @@ fn run_linked(
         callbacks,
         env: input.env.clone(),
         image: input.image.addresses(),
+        context: range(&context),
         error: None,
     };
     MACHINE.set(Some(machine));
@@ -451,9 +454,9 @@ impl Machine {
         0
     }
 
-    /// Whether that is kernel memory, of which the stack is a part.
+    /// Whether that is kernel memory, of which the stack and the context are a part.
     fn kernel(&self, addr: u64, size: usize) -> bool {
-        self.frames.iter().chain([&self.image]).any(|r| covers(r, addr, size))
+        self.frames.iter().chain([&self.image, &self.context]).any(|r| covers(r, addr, size))
     }
 
     fn readable(&self, addr: u64, size: usize) -> bool {

@@ -1,12 +1,12 @@
 //! The JSON document of `check --json`; `docs/commands.md` describes it.
 
 use super::grid::{Grid, Status};
-use super::matrix::on;
+use super::matrix::{Counts, on};
 use crate::check::File;
 use crate::kernel::Form;
 use crate::object::ubpf::Class;
 use crate::relocate::choose::{Taken, TriedEvent};
-use crate::relocate::examine::{About, Read, Size};
+use crate::relocate::examine::{About, Absent, Read, Size};
 use serde::Serialize;
 
 /// The version of the document; it changes when a member goes away or means something else.
@@ -27,7 +27,8 @@ struct FileDocument<'g> {
     name: &'g str,
     class: Option<Class>,
     runs_on: usize,
-    of: usize,
+    does_not_run_on: usize,
+    unknown_on: usize,
     programs: &'g [About],
 }
 
@@ -49,6 +50,7 @@ struct ResultDocument<'g> {
     taken: Option<&'g Taken>,
     tried: &'g [TriedEvent],
     reads: &'g [Read],
+    absent: &'g [Absent],
     size: Option<Size>,
     reasons: &'g [usize],
 }
@@ -77,12 +79,13 @@ struct AtDocument<'g> {
 /// What was found, as a document.
 pub(super) fn document<'g>(files: &'g [File<'_>], grid: &'g Grid) -> Document<'g> {
     let file = |(index, file): (usize, &'g File<'_>)| {
-        let (runs_on, of) = on(grid, index);
+        let Counts { runs, lost, unknown } = on(grid, index);
         FileDocument {
             name: &file.name,
             class: file.class(),
-            runs_on,
-            of,
+            runs_on: runs,
+            does_not_run_on: lost,
+            unknown_on: unknown,
             programs: file.programs(),
         }
     };
@@ -106,6 +109,7 @@ pub(super) fn document<'g>(files: &'g [File<'_>], grid: &'g Grid) -> Document<'g
                     taken: examined.and_then(|examined| examined.taken.as_ref()),
                     tried: examined.map_or(&[], |examined| &examined.tried),
                     reads: examined.map_or(&[], |examined| &examined.reads),
+                    absent: examined.map_or(&[], |examined| &examined.absent),
                     size: examined.and_then(|examined| examined.size),
                     reasons: &told.reasons,
                 });

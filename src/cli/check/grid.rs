@@ -1,12 +1,13 @@
 //! What was found, put together for whoever reads it: a status for every program on every kernel, and each reason once, with the kernels and programs that it holds for.
 
+use super::matrix::field_name;
 use crate::check::{File, Row};
 use crate::cli::Exit;
 use crate::cli::messages::Findings;
 use crate::cli::relocate::{faults, refused};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Diags};
 use crate::kernel::Form;
-use crate::relocate::examine::Examined;
+use crate::relocate::examine::{Absent, Examined};
 use crate::relocate::{Fate, Refusal};
 use crate::source::Sources;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ pub(super) enum Status {
     LeftOut,
     /// It does not.
     No,
-    /// The kernel cannot be read.
+    /// What is known of the kernel does not tell, or it cannot be read.
     Unknown,
 }
 
@@ -175,11 +176,17 @@ impl Gather<'_, '_> {
             }
             Fate::NoEvent(lost) => Some(faults::no_event(name, KERNEL, std::slice::from_ref(lost))),
             Fate::Missing(unresolved) => {
-                Some(faults::missing(name, KERNEL, form, unresolved, file.ubpf()))
+                let findings = faults::missing(name, KERNEL, form, unresolved, file.ubpf());
+                Some(with_absent(findings, &examined.absent))
             }
             Fate::Lacks(lacks) => Some(faults::lacks(name, KERNEL, lacks)),
+            Fate::Unknown(untold) => Some(faults::untold(name, untold)),
         };
-        let status = if findings.is_some() { Status::No } else { Status::Runs };
+        let status = match &examined.fate {
+            Fate::Unknown(_) => Status::Unknown,
+            _ if findings.is_some() => Status::No,
+            _ => Status::Runs,
+        };
         let reasons = findings.map(|findings| self.add(at.0, at.1, &[at.2], findings));
         Told { status, examined: Some(examined), reasons: reasons.unwrap_or_default() }
     }
@@ -230,4 +237,25 @@ impl Gather<'_, '_> {
         }
         indices
     }
+}
+
+/// Adds to each finding which alternatives were asked for on the same line before, and why they are not there.
+fn with_absent(mut findings: Findings, absent: &[Absent]) -> Findings {
+    let mut diags = Diags::new();
+    for mut diagnostic in super::only(&findings) {
+        let place = findings.sources.line_col(diagnostic.span);
+        let file = &findings.sources.file(diagnostic.span.file).name;
+        let here = |absent: &&Absent| {
+            absent.at.as_ref().is_some_and(|(name, line, col)| {
+                name == file && (*line, *col) == (place.line, place.col)
+            })
+        };
+        let told = absent.iter().filter(here).map(|absent| {
+            format!("before it, `{}` was asked for: {}", field_name(&absent.local), absent.why)
+        });
+        diagnostic.notes.splice(0..0, told);
+        diags.push(diagnostic);
+    }
+    findings.diags = diags;
+    findings
 }

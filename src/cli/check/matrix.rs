@@ -2,12 +2,12 @@
 //!
 //! In: what was found. Out: text that is at most as wide as a terminal: columns that do not fit by their names are numbered, and more than fit go on below.
 
-use super::grid::{Grid, GridRow, Reason, Status};
+use super::grid::{Cell, Grid, GridRow, Reason, Status};
 use crate::btf::essential;
 use crate::check::File;
 use crate::cli::relocate::faults::listed;
 use crate::cli::text::{bold, clean, plural};
-use crate::diag::Diags;
+use crate::diag::{Diags, Severity};
 use crate::object::ubpf::Class;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -16,6 +16,8 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 /// Names of kernels are cut after so many characters.
 const NAME: usize = 40;
+/// What stands before the text of notes.
+const MARGIN: usize = 8;
 /// A column of a number and the blanks before it.
 const NUMBERED: usize = 6;
 
@@ -92,7 +94,7 @@ fn legend(grid: &Grid, columns: &[Column]) -> String {
         ("ok", "it runs, as far as the kernel's types tell"),
         ("-", "optional, and left out"),
         ("no", "it does not run"),
-        ("?", "the kernel cannot be read"),
+        ("?", "not known"),
     ];
     let there: BTreeSet<&str> =
         grid.rows.iter().flat_map(|row| columns.iter().map(|column| column.cell(row))).collect();
@@ -176,9 +178,15 @@ fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
     }
     lines.extend(examined.tried.iter().map(|tried| format!("not {}: {}", tried.event, tried.why)));
     for read in &examined.reads {
-        let (local, target) = (path(&read.local), path(&read.target));
+        let (local, target) = (field_name(&read.local), field_name(&read.target));
         lines.push(if local == target { local } else { format!("{local} as {target}") });
     }
+    lines.extend(
+        examined
+            .absent
+            .iter()
+            .map(|absent| format!("without {}: {}", field_name(&absent.local), absent.why)),
+    );
     if let Some(size) = examined.size {
         lines.push(format!(
             "{}, {} of stack",
@@ -190,7 +198,7 @@ fn lines(examined: &crate::relocate::examine::Examined) -> Vec<String> {
 }
 
 /// `task_struct.pid` of `struct task_struct___user.pid`
-fn path(path: &str) -> String {
+pub(super) fn field_name(path: &str) -> String {
     let path = path.strip_prefix("struct ").unwrap_or(path);
     let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
@@ -203,17 +211,26 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
     if reason.programs.len() < programs.len() {
         let names = reason.programs.iter().filter_map(|index| programs.get(*index));
         let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
-        diagnostic.notes.push(format!("it keeps {names} from running"));
+        diagnostic.notes.push(match diagnostic.severity {
+            Severity::Error => format!("it keeps {names} from running"),
+            Severity::Warning => format!("so it is not known whether {names} runs"),
+        });
+    }
+    if let (true, Some(file)) =
+        (reason.sources.line_col(diagnostic.span).line == 0, files.get(reason.file))
+    {
+        diagnostic.notes.insert(0, format!("in {}", file.name));
     }
     let kernels = reason.kernels.iter().filter_map(|index| grid.rows.get(*index));
     let count = reason.kernels.len();
     let all = grid.rows.len();
     let names = listed(kernels.map(|row| row.name.clone()), "and");
-    diagnostic.notes.push(match count {
+    let told = match count {
         1 => format!("so it is on {names}"),
         _ if count == all => format!("so it is on all {all} kernels"),
         _ => format!("so it is on {count} of {all} kernels: {names}"),
-    });
+    };
+    diagnostic.notes.push(wrapped(&told, WIDTH - MARGIN, ""));
     let mut diags = Diags::new();
     diags.push(diagnostic);
     diags
@@ -223,31 +240,60 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
 pub(super) fn summary(files: &[File<'_>], grid: &Grid) -> String {
     let mut out = String::new();
     for (file, of) in files.iter().enumerate() {
-        let _ = writeln!(out, "{}", of_file(of, &on(grid, file)));
+        let _ = writeln!(out, "{}", of_file(of, on(grid, file)));
     }
     out
 }
 
 /// On how many kernels a file runs, and how many were looked at.
-pub(super) fn on(grid: &Grid, file: usize) -> (usize, usize) {
+pub(super) fn on(grid: &Grid, file: usize) -> Counts {
     let cells = grid.rows.iter().filter(|row| row.unread.is_none());
     let cells = cells.filter_map(|row| row.cells.get(file));
-    let runs: Vec<bool> =
-        cells.map(|cell| cell.programs.iter().all(|told| told.status != Status::No)).collect();
-    (runs.iter().filter(|runs| **runs).count(), runs.len())
+    let has = |cell: &Cell, status| cell.programs.iter().any(|told| told.status == status);
+    let (mut runs, mut lost, mut unknown) = (0, 0, 0);
+    for cell in cells {
+        let which = if has(cell, Status::No) {
+            &mut lost
+        } else if has(cell, Status::Unknown) {
+            &mut unknown
+        } else {
+            &mut runs
+        };
+        *which += 1;
+    }
+    Counts { runs, lost, unknown }
 }
 
-fn of_file(file: &File<'_>, (runs, all): &(usize, usize)) -> String {
+/// On how many kernels a file runs, does not run, or may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) runs: usize,
+    pub(super) lost: usize,
+    pub(super) unknown: usize,
+}
+
+impl Counts {
+    /// How many were looked at.
+    pub(super) fn all(self) -> usize {
+        self.runs + self.lost + self.unknown
+    }
+}
+
+fn of_file(file: &File<'_>, counts: Counts) -> String {
     let name = clean(&file.name);
-    let kernels = plural(*runs, "kernel");
+    let kernels = plural(counts.runs, "kernel");
     let verified = match file.class() {
         Some(class) => format!("{}, verified on {kernels}", class_name(class)),
         None => format!("verified on {kernels}"),
     };
-    match all - runs {
-        0 => format!("{name}: {verified}"),
-        lost => format!("{name}: {verified}; it does not run on {lost} of {all}"),
+    let mut line = format!("{name}: {verified}");
+    if counts.lost > 0 {
+        let _ = write!(line, "; it does not run on {} of {}", counts.lost, counts.all());
     }
+    if counts.unknown > 0 {
+        let _ = write!(line, "; of {} it is not known", counts.unknown);
+    }
+    line
 }
 
 /// What a class is called.
@@ -257,4 +303,23 @@ pub(super) fn class_name(class: Class) -> &'static str {
         Class::Private => "private",
         Class::NotAbi => "not abi",
     }
+}
+
+/// The text in lines of at most so many characters, broken at blanks; those after the first begin with `indent`.
+fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let mut out = String::new();
+    let mut line = 0;
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        if line > 0 && line + 1 + len > width {
+            let _ = write!(out, "\n{indent}");
+            line = 0;
+        } else if line > 0 {
+            out.push(' ');
+            line += 1;
+        }
+        out.push_str(word);
+        line += len;
+    }
+    out
 }

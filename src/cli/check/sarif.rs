@@ -2,6 +2,7 @@
 
 use super::grid::{Grid, Reason};
 use crate::check::File;
+use crate::diag::Severity;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -87,7 +88,7 @@ fn result(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Value {
         .collect();
     json!({
         "ruleId": diagnostic.code.as_str(),
-        "level": "error",
+        "level": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
         "message": { "text": text },
         "locations": [{ "physicalLocation": physical }],
         "properties": { "kernels": kernels, "programs": programs },

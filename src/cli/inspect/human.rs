@@ -3,7 +3,7 @@
 use super::code::Listed;
 use super::report::{FunctionReport, Report, Target};
 use crate::cli::text::{Align, Table, bold, clean, plural};
-use crate::object::ubpf::Class;
+use crate::object::ubpf::{Class, CompiledFor};
 use crate::relocate::Place;
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
@@ -48,7 +48,25 @@ fn head(report: &Report) -> String {
         let release = release.as_ref().map_or_else(String::new, |r| format!(" ({})", clean(r)));
         let _ = writeln!(out, "relocated for {}{release}", clean(name));
     }
+    out.push_str(&compiled_for(report));
     out
+}
+
+/// Which kernel the programs depend on that are not abi.
+fn compiled_for(report: &Report) -> String {
+    let depends = report.functions.iter().any(|f| f.class == Some(Class::NotAbi));
+    match &report.compiled_for {
+        Some(CompiledFor { name, release, btf }) => {
+            let told = [release.clone(), btf.as_ref().map(|hash| format!("BTF {hash}"))];
+            let told: Vec<String> = told.into_iter().flatten().collect();
+            let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
+            format!("compiled against {}{}\n", clean(name), clean(&told))
+        }
+        None if depends => {
+            "compiled without `--kernel`: which kernel its programs that are not abi fit is not recorded\n".into()
+        }
+        None => String::new(),
+    }
 }
 
 fn place(at: Option<&Place>) -> String {

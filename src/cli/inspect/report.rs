@@ -4,7 +4,7 @@ use super::code::{Code, Listed};
 use crate::btf::{Btf, Type, TypeId};
 use crate::object::elf::section_flags;
 use crate::object::read::{Ext, Function, MapDef, Object, ReadError, maps};
-use crate::object::ubpf::{self, RelocatedFor, Ubpf};
+use crate::object::ubpf::{self, CompiledFor, RelocatedFor, Ubpf};
 use crate::relocate::{self, Asked, Place, spell};
 use crate::target::Endian;
 use indexmap::IndexMap;
@@ -24,6 +24,8 @@ pub(super) struct Report {
     pub(super) license: Option<String>,
     /// The kernel that it was relocated for.
     pub(super) relocated_for: Option<Target>,
+    /// The kernel that its programs of class not abi were compiled against.
+    pub(super) compiled_for: Option<CompiledFor>,
     pub(super) functions: Vec<FunctionReport>,
     pub(super) maps: Vec<MapReport>,
     pub(super) data: Vec<Data>,
@@ -122,6 +124,7 @@ pub(super) fn report(file: String, object: &Object<'_>, listing: bool) -> anyhow
             let RelocatedFor { name, release } = ubpf.target.clone()?;
             Some(Target { name, release })
         }),
+        compiled_for: ubpf.as_ref().and_then(|ubpf| ubpf.compiled_for.clone()),
         functions: Vec::new(),
         maps: types.as_ref().map(map_reports).unwrap_or_default(),
         data: data(object, types.as_ref()),

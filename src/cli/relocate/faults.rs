@@ -11,9 +11,11 @@ use crate::cli::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::kernel::Form;
 use crate::object::ubpf::{RelocatedFor, Ubpf};
-use crate::relocate::choose::{Lost, TriedEvent};
+use crate::relocate::choose::Lost;
+use crate::relocate::examine::Untold;
 use crate::relocate::{
-    Access, ApplyError, Cause, Lack, Lacking, Missing, Place, RelocateError, Tried, Unresolved,
+    Access, ApplyError, Cause, Dependent, Foreign, Kinship, Lack, Lacking, Missing, Place,
+    RelocateError, Tried, Unresolved,
 };
 use crate::source::{FileId, Span};
 use indexmap::IndexMap;
@@ -61,7 +63,7 @@ pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) ->
     for Lost { name, at, tried, near, .. } in programs {
         let message = format!("{kernel} has no event that `{name}` can run at");
         let tried: Vec<String> =
-            tried.iter().map(|TriedEvent { event, why }| format!("`{event}`: {why}")).collect();
+            tried.iter().map(|tried| format!("`{}`: {}", tried.called(), tried.why)).collect();
         let near = listed(near.iter().map(|near| format!("`{near}`")), "or");
         let help = if near.is_empty() {
             "if a module has the event, name its file with `--module`; otherwise give the user tracepoint another one with `else`, or put `?` after the probe's spec to do without".into()
@@ -77,16 +79,22 @@ pub(in crate::cli) fn no_event(object: &str, kernel: &str, programs: &[Lost]) ->
 /// Warnings of helpers and kinds of maps that an object uses and the kernel has not.
 pub(super) fn lacking(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
     let help = "the object is written, but that kernel will not load it: leave out what needs this, or relocate for a newer kernel";
-    all_lacking(object, kernel, lacks, (Code::W1006, help))
+    all_lacking(object, kernel, lacks, (Code::W1006, help), |user| format!("`{user}`"))
 }
 
 /// The same as errors: a program that uses it does not run there.
 pub(in crate::cli) fn lacks(object: &str, kernel: &str, lacks: &[Lack]) -> Findings {
     let help = "leave out what needs this; newer kernels have it";
-    all_lacking(object, kernel, lacks, (Code::E0620, help))
+    all_lacking(object, kernel, lacks, (Code::E0620, help), |_| "the program".into())
 }
 
-fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, &str)) -> Findings {
+fn all_lacking(
+    object: &str,
+    kernel: &str,
+    lacks: &[Lack],
+    (code, help): (Code, &str),
+    called: impl Fn(&str) -> String,
+) -> Findings {
     let mut findings = Findings::default();
     let files = Excerpts::new(&mut findings, object, lacks.iter().filter_map(|l| l.at.as_ref()));
     let mut seen = BTreeSet::new();
@@ -95,18 +103,48 @@ fn all_lacking(object: &str, kernel: &str, lacks: &[Lack], (code, help): (Code, 
         if !seen.insert((*kind, name, place)) || seen.len() > MAX_SHOWN {
             continue;
         }
+        let program = called(user);
         let (what, label) = match kind {
-            Lacking::Helper => ("helper", format!("`{user}` calls it here")),
-            Lacking::MapType => ("maps of the kind", format!("the map `{user}` is one")),
-            Lacking::ProgramType => ("programs of the type", format!("`{user}` is one")),
-            Lacking::AttachType => ("programs attached by", format!("`{user}` is one")),
-            Lacking::Instructions => ("instructions for", format!("`{user}` has some")),
-            Lacking::Length => ("room for", format!("`{user}` has so many")),
-            Lacking::Stack => ("room for", format!("`{user}` takes so much")),
+            Lacking::Helper => (format!("helper `{name}`"), format!("{program} calls it here")),
+            Lacking::MapType => {
+                (format!("maps of the kind `{name}`"), format!("the map `{user}` is one"))
+            }
+            Lacking::ProgramType => {
+                (format!("programs of the type `{name}`"), format!("{program} is one"))
+            }
+            Lacking::AttachType => {
+                (format!("programs attached as `{name}`"), format!("{program} is one"))
+            }
+            Lacking::Instructions => (name.clone(), format!("{program} has some here")),
+            Lacking::Length => (
+                format!("room for {name}"),
+                format!("{program} has so many, and kernels of that time take 4096"),
+            ),
+            Lacking::Stack => (
+                format!("room for {name}"),
+                format!(
+                    "{program} takes so much with all that it calls; no kernel has more than 512"
+                ),
+            ),
         };
-        let message = format!("{kernel} has no {what} `{name}`");
+        let message = format!("{kernel} has no {what}");
         let diagnostic = Diagnostic::new(code, files.span(at.as_ref()), message);
         findings.diags.push(diagnostic.label(label).help(help));
+    }
+    findings
+}
+
+/// Warnings of what an atlas was not asked about its kernels.
+pub(in crate::cli) fn untold(object: &str, untold: &[Untold]) -> Findings {
+    let mut findings = Findings::default();
+    let places = untold.iter().filter_map(|untold| untold.at.as_ref());
+    let files = Excerpts::new(&mut findings, object, places);
+    for Untold { what, at } in untold.iter().take(MAX_SHOWN) {
+        let what = without_flavor(short(what));
+        let message = format!("whether the kernel has `{what}`, the atlas does not tell");
+        let help = "name a file with the kernel's types: `--kernel FILE`, or an atlas that was made for this object too: `ubpfc atlas build --for`";
+        let diagnostic = Diagnostic::new(Code::W1010, files.span(at.as_ref()), message);
+        findings.diags.push(diagnostic.label("the program asks for it").help(help));
     }
     findings
 }
@@ -159,6 +197,44 @@ pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findin
     }
     let help = "the atlas knows what the library's mirrors and user tracepoints ask about; give a file of that kernel instead: its BTF, vmlinux or vmlinuz";
     findings.diags.push(diagnostic.help(help));
+    findings
+}
+
+/// Programs that may not have been compiled against this kernel: errors, or warnings where the object says against which one they were.
+pub(super) fn foreign(object: &str, kernel: &str, foreign: &Foreign, strict: bool) -> Findings {
+    let mut findings = Findings::default();
+    let Foreign { kinship, compiled_for, programs } = foreign;
+    if !strict && *kinship == Kinship::Untold {
+        return findings;
+    }
+    let places = programs.iter().filter_map(|p| p.culprit.as_ref()).map(|(at, _)| at);
+    let files = Excerpts::new(&mut findings, object, places);
+    let code = if strict { Code::E0340 } else { Code::W1008 };
+    let theirs = compiled_for.as_ref().map_or_else(String::new, |theirs| {
+        let release = theirs.release.as_ref().map_or_else(String::new, |r| format!(" ({r})"));
+        format!("{}{release}", theirs.name)
+    });
+    for Dependent { name, culprit } in programs.iter().take(MAX_SHOWN) {
+        let message = match kinship {
+            Kinship::Other => {
+                format!("`{name}` was compiled against {theirs}, and {kernel} is another kernel")
+            }
+            Kinship::Unknown => format!(
+                "`{name}` was compiled against {theirs}, and nothing tells whether {kernel} is the same"
+            ),
+            Kinship::Untold => {
+                format!("`{name}` does not say which kernel it was compiled against")
+            }
+        };
+        let span = files.span(culprit.as_ref().map(|(at, _)| at));
+        let mut diagnostic = Diagnostic::new(code, span, message);
+        if let Some((_, why)) = culprit {
+            diagnostic = diagnostic.label(why.as_str());
+        }
+        findings.diags.push(diagnostic.note("the program is not abi: it reads memory where the other kernel keeps something, whatever this one keeps there").help(
+            "look whether it holds for this kernel too, and compile it with `--kernel`",
+        ));
+    }
     findings
 }
 

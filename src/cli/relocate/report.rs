@@ -4,7 +4,7 @@ use crate::btf::essential;
 use crate::cli::text::{Align, Table, bold, clean, plural};
 use crate::kernel::{Form, Kernel};
 use crate::relocate::choose::{BoundArg, Chosen, Lost, Taken, TriedEvent};
-use crate::relocate::{Access, Action, Answer, ApplyError, Lack, Place, Refusal, Told};
+use crate::relocate::{Access, Action, Answer, ApplyError, Foreign, Lack, Place, Refusal, Told};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -30,6 +30,9 @@ pub(super) struct Report {
     /// Numbers whose size is another in the kernel, and is not asked for.
     #[serde(skip)]
     pub(super) sizes: Vec<Access>,
+    /// Programs that may not have been compiled against this kernel.
+    #[serde(skip)]
+    pub(super) foreign: Option<Foreign>,
     pub(super) programs: Vec<ProgramReport>,
     pub(super) totals: Totals,
     pub(super) accesses: Vec<Answer>,
@@ -157,7 +160,7 @@ impl ProgramReport {
 impl Report {
     /// A report of what there is to tell.
     pub(super) fn new(object: &str, kernel: &Kernel, policy: &'static str, told: Told) -> Report {
-        let Told { warnings, lacks, sizes, programs, answers } = told;
+        let Told { warnings, lacks, sizes, foreign, programs, answers } = told;
         let Kernel { name, release, image, .. } = kernel;
         Report {
             version: VERSION,
@@ -174,6 +177,7 @@ impl Report {
             warnings,
             lacks,
             sizes,
+            foreign,
             programs: programs.into_iter().map(ProgramReport::chosen).collect(),
             totals: Totals::of(&answers),
             accesses: answers,
@@ -192,6 +196,12 @@ impl Report {
             _ => {}
         }
         self.error = Some(refusal.to_string());
+    }
+
+    /// The object depends on another kernel, and that is not allowed.
+    pub(super) fn refuse_foreign(&mut self) {
+        self.status = Status::Refused;
+        self.error = Some("it depends on the kernel that it was compiled against".into());
     }
 
     /// The object is done, and written if there is a place for it.
@@ -257,8 +267,9 @@ impl Report {
         ]);
         for program in &self.programs {
             programs.row(program.cells());
-            for TriedEvent { event, why } in &program.tried {
-                programs.text(format!("    not {}: {}", clean(event), clean(why)));
+            for tried in &program.tried {
+                let (event, why) = (tried.called(), &tried.why);
+                programs.text(format!("    not {}: {}", clean(&event), clean(why)));
             }
         }
         out.push_str(&programs.print());
@@ -354,7 +365,7 @@ fn done(access: &Access) -> String {
 }
 
 /// The path as the kernel has it: without the flavor of its root.
-pub(super) fn without_flavor(path: &str) -> String {
+pub(in crate::cli) fn without_flavor(path: &str) -> String {
     let (root, rest) = path.split_at(path.find(['.', '[', ':']).unwrap_or(path.len()));
     format!("{}{rest}", essential(root))
 }

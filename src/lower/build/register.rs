@@ -57,8 +57,8 @@ impl Program<'_, '_> {
         if let Register::Element(_, index) = register {
             steps.push(KStep::Index(index));
         }
-        let (entry, then) = (KEntry::Typed, KThen::Leaf);
-        KHop { entry, root: REGISTERS.into(), steps, then, span: self.f.span }
+        let entry = KEntry::Typed;
+        KHop { entry, root: REGISTERS.into(), steps, then: KThen::Leaf, span: self.f.span }
     }
 }
 

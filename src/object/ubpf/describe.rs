@@ -10,6 +10,7 @@ use super::{
     MapValue, Mirror, MirrorField, Output, Param, Place, Program, Prototype, PrototypeArg, Reloc,
     Ring, Source, Type, Ubpf, VERSION,
 };
+use crate::bytes::fnv1a;
 use crate::ir::{self, reloc::ArgRead};
 use crate::isa::code::{Code, Function, RelocKind};
 use crate::sema::hir::{self, ClassLevel, ConstValue, EnumeratorValue, Hir, KParamTy, OutputKind};
@@ -57,6 +58,7 @@ impl Describer<'_> {
             params: hir.params.iter().map(|(_, param)| self.param(param)).collect(),
             relocs: self.seen().flat_map(|f| self.relocs(f, flavors)).collect(),
             sources: self.sources.iter().map(|(_, file)| source(file)).collect(),
+            compiled_for: None,
             target: None,
         }
     }
@@ -421,10 +423,7 @@ fn kernel_type(ty: &KParamTy) -> KernelType {
 }
 
 fn source(file: &crate::source::SourceFile) -> Source {
-    // http://www.isthe.com/chongo/tech/comp/fnv/: FNV-1a, 64 bits
-    let hash = file.text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv1a(file.text.as_bytes());
     Source {
         name: file.name.clone(),
         library: file.origin == Origin::Uapi,

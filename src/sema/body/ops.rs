@@ -104,6 +104,7 @@ impl Body<'_, '_> {
         let comparable = match (&left.ty, &right.ty) {
             (Ty::Int(_) | Ty::Bool | Ty::Enum(_), Ty::Int(_) | Ty::Bool | Ty::Enum(_)) => {
                 self.check_signs(&left, &right);
+                self.check_byte_order(&left, &right);
                 true
             }
             (Ty::Ptr(a), Ty::Ptr(b)) => equality && a == b,

@@ -189,6 +189,29 @@ impl Body<'_, '_> {
         }
     }
 
+    /// W1009: a field in network byte order is another number on machines of the other byte order.
+    pub(super) fn check_byte_order(&mut self, left: &Expr, right: &Expr) {
+        for (field, other) in [(left, right), (right, left)] {
+            let ExprKind::Skb(read, SkbRead::Plain) = field.kind else { continue };
+            let host = skb::ANCILLARY.iter().find(|(_, _, gives)| {
+                matches!(gives, Gives::Field(name, SkbRead::Host) if *name == read.name)
+            });
+            let Some((from, ..)) = host else { continue };
+            if fold::constant(other).is_none_or(|value| value == 0) {
+                continue;
+            }
+            let load =
+                if *from == 0 { "load(-0x1000)".into() } else { format!("load(-0x1000 + {from})") };
+            let text = format!("`skb.{}` is in network byte order", read.name);
+            self.report(
+                Diagnostic::new(Code::W1009, field.span, text)
+                    .label("not the number that is written in headers, but on big-endian machines")
+                    .secondary(other.span, "compared with this")
+                    .write(field.span, load),
+            );
+        }
+    }
+
     /// One of classic BPF's ancillary loads.
     fn ancillary(&mut self, at: i128, at_span: Span, span: Span) -> Expr {
         let known = skb::ANCILLARY.iter().find(|(from, ..)| skb::AD_OFF + from == at);

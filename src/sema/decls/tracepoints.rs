@@ -74,7 +74,7 @@ impl Collector<'_> {
         let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.word() == word.name) else {
             let message = format!("a user tracepoint cannot be bound to `{}`", word.name);
             let words = EventKind::ALL.map(EventKind::word);
-            let expected = show::list(words.into_iter(), words.len());
+            let expected = show::list(words, words.len());
             self.diags.push(
                 Diagnostic::new(Code::E0401, word.span, message)
                     .label(format!("expected {expected}")),
@@ -82,7 +82,7 @@ impl Collector<'_> {
             return None;
         };
         let name = if kind.is_function() { function(target) } else { tracepoint(target) };
-        let name = name.map_err(|diagnostic| self.diags.push(diagnostic)).ok()?;
+        let name = name.map_err(|diagnostic| self.diags.push(*diagnostic)).ok()?;
         let table = if kind.is_function() { &self.decls.functions } else { &self.decls.prototypes };
         match table.get(name) {
             Some(known) if known.is_empty() => None,
@@ -230,17 +230,19 @@ impl Collector<'_> {
     }
 
     fn wrong_kind(&mut self, param: &TracepointParam, ty: &Ty, id: PrototypeId, found: &KParamTy) {
+        let narrow = self.kinds_agree(ty, found);
         let (wanted, found) = (show::ty(&self.decls.hir, ty), kernel_type(found));
         let prototype = prototype_text(&self.decls.hir.prototypes[id]);
-        self.diags.push(
-            Diagnostic::new(
-                Code::E0403,
-                param.span,
-                format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name),
-            )
+        let message =
+            format!("`{}` is `{wanted}`, and the kernel passes `{found}`", param.name.name);
+        let mut diagnostic = Diagnostic::new(Code::E0403, param.span, message)
             .label(format!("expected a type that `{found}` converts to"))
-            .note(format!("the kernel's prototype is `{prototype}`")),
-        );
+            .note(format!("the kernel's prototype is `{prototype}`"));
+        if narrow {
+            let note = format!("what a register holds beyond `{found}` is not promised");
+            diagnostic = diagnostic.note(note);
+        }
+        self.diags.push(diagnostic);
     }
 
     fn on_the_stack(&mut self, param: &TracepointParam, id: PrototypeId) {
@@ -249,7 +251,7 @@ impl Collector<'_> {
         let diagnostic = Diagnostic::new(Code::E0408, param.span, message)
             .note(format!("the kernel's prototype is `{prototype}`"))
             .note(format!("no architecture passes more than {MAX_REGISTERS} arguments in registers, and a kprobe sees registers alone"))
-            .help("take it at `fentry`, or mark it `?` and give it another name there");
+            .help("take it at `fentry`");
         self.diags.push(diagnostic);
     }
 
@@ -283,6 +285,10 @@ impl Collector<'_> {
                 format!("mark it `{}?`, or take the arguments at the entry", param.name.name);
             self.diags.push(diagnostic.note(note).help(help));
             return;
+        }
+        if event.kind.is_function() && names.iter().any(|name| name == RETVAL) {
+            let note = "a function's result is there when it returns: at `fexit` and `kretprobe`";
+            diagnostic = diagnostic.note(note);
         }
         for id in &missing.prototypes {
             diagnostic = diagnostic.note(format!(
@@ -336,7 +342,7 @@ impl Collector<'_> {
 }
 
 /// The tracepoint of `category:event`.
-fn tracepoint(target: &Ident) -> Result<&str, Diagnostic> {
+fn tracepoint(target: &Ident) -> Result<&str, Box<Diagnostic>> {
     let parts = target.name.split_once(':');
     let parts = parts.filter(|(category, event)| {
         !category.is_empty() && !event.is_empty() && !event.contains(':')
@@ -346,15 +352,16 @@ fn tracepoint(target: &Ident) -> Result<&str, Diagnostic> {
         Diagnostic::new(Code::E0401, target.span, message)
             .label("expected `category:event`, such as `sched:sched_switch`")
     };
-    parts.map(|(_, event)| event).ok_or_else(wrong)
+    parts.map(|(_, event)| event).ok_or_else(|| Box::new(wrong()))
 }
 
 /// The name of a function.
-fn function(target: &Ident) -> Result<&str, Diagnostic> {
+fn function(target: &Ident) -> Result<&str, Box<Diagnostic>> {
     if target.name.contains(':') {
         let message = format!("`{}` is no function", target.name);
-        return Err(Diagnostic::new(Code::E0401, target.span, message)
-            .label("expected a function's name, such as `vfs_read`"));
+        let diagnostic = Diagnostic::new(Code::E0401, target.span, message)
+            .label("expected a function's name, such as `vfs_read`");
+        return Err(Box::new(diagnostic));
     }
     Ok(&target.name)
 }
