@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes `syscalls.tsv`: the system calls of x86_64 and arm64, with their numbers and arguments.
+"""Writes `syscalls.tsv`: the system calls of seven architectures, with their numbers and arguments.
 
-    uapi/syscalls.py /sys/kernel/tracing/events/syscalls > uapi/syscalls.tsv
+    uapi/syscalls.py /sys/kernel/tracing/events/syscalls /usr > uapi/syscalls.tsv
 
-Numbers come from the headers of linux-libc-dev, by the preprocessor; arguments from the events of a running x86_64 kernel. What neither
-has stands in the tables below.
+Numbers come from the headers of linux-libc-dev and, below the folder named last, of linux-libc-dev-{i386,armhf,ppc64el,riscv64,s390x}-cross, by the
+preprocessor; arguments from the events of a running x86_64 kernel, or from an earlier table in the place of that folder. What neither has stands in the tables below.
 """
 
 import pathlib
@@ -14,6 +14,21 @@ import sys
 
 # What arm64's <asm/unistd.h> asks the generic table for.
 ARM64_WANTS = ["RENAMEAT", "NEW_STAT", "SET_GET_RLIMIT", "TIME32_SYSCALLS", "SYS_CLONE3", "MEMFD_SECRET"]
+
+# Beside x86_64 and arm64, in the order of the columns: where the headers lie, which one has the numbers, what it is to be told, and whether a `long` has 32 bits.
+OTHERS = [
+    ("i686-linux-gnu", "asm/unistd_32.h", [], True),
+    ("arm-linux-gnueabihf", "asm/unistd.h", ["__ARM_EABI__"], True),
+    ("powerpc64le-linux-gnu", "asm/unistd_64.h", [], False),
+    ("riscv64-linux-gnu", "asm/unistd.h", ["__LP64__", "__riscv_xlen=64"], False),
+    ("s390x-linux-gnu", "asm/unistd_64.h", [], False),
+]
+
+# Calls that are others under the same name there: all arguments in one struct, or the first two the other way round (CLONE_BACKWARDS2).
+DIFFERENT = {"i686-linux-gnu": {"mmap", "select"}, "s390x-linux-gnu": {"mmap", "clone"}, "powerpc64le-linux-gnu": {"select"}}
+
+# Arguments of these types take two registers where a register has 32 bits, or have a sign that is lost there.
+WIDE = re.compile(r"\b(?:loff_t|off_t|u64|__u64|s64|__s64|ssize_t|time_t|clock_t)(?= \w+(?:,|$))|(?:^|, )long(?: int)?(?= \w+(?:,|$))")
 
 # Newer than the headers. Since 5.1 a system call has one number everywhere.
 NEWER = {
@@ -58,17 +73,18 @@ ARGUMENTS = {
 }
 
 
-def numbers(header, defines=()):
-    command = ["cpp", "-dM", *[f"-D__ARCH_WANT_{d}" for d in defines], "-include", header, "/dev/null"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    macros = dict(re.findall(r"^#define (__NR\w+) (\w+)$", text, re.MULTILINE))
+def numbers(header, defines=(), folder=None):
+    where = ["-nostdinc", f"-I{folder}"] if folder else []
+    command = ["cpp", "-P", *where, *[f"-D{d}" for d in defines], "-include", header]
+    run = lambda more, text="": subprocess.run(
+        [*command, *more, "-"], check=True, capture_output=True, text=True, input=text
+    ).stdout
+    names = re.findall(r"^#define __NR_(\w+) ", run(["-dM"]), re.MULTILINE)
+    values = run([], "\n".join(f'"{name}" __NR_{name}' for name in names))
     found = {}
-    for macro, value in macros.items():
-        while value in macros:
-            value = macros[value]
-        if macro.startswith("__NR_") and value.isdigit():
-            found[macro.removeprefix("__NR_")] = int(value)
-    for name in ("syscalls", "arch_specific_syscall"):
+    for name, value in re.findall(r'^"(\w+)" ([\d+() ]+)$', values, re.MULTILINE):
+        found[name] = sum(int(part) for part in re.findall(r"\d+", value))
+    for name in ("syscalls", "arch_specific_syscall", "SYSCALL_BASE", "OABI_SYSCALL_BASE", "sync_file_range2" if "arm_sync_file_range" in found else ""):
         found.pop(name, None)
     return {**NEWER, **found}
 
@@ -76,6 +92,9 @@ def numbers(header, defines=()):
 def arguments(events, name):
     """As C text, from `field:TYPE NAME; offset:…` lines after the number's own."""
     fixed = ARGUMENTS.get(name)
+    if events.is_file():
+        earlier = dict(row.split("\t")[:: len(row.split("\t")) - 1] for row in events.read_text().splitlines())
+        return earlier.get(name)
     path = events / f"sys_enter_{FUNCTIONS.get(name, name)}" / "format"
     if fixed is not None or not path.exists():
         return fixed
@@ -94,13 +113,24 @@ def tidy(text):
 
 
 def main():
-    events = pathlib.Path(sys.argv[1])
-    x86_64 = numbers("asm/unistd_64.h")
-    arm64 = numbers("asm-generic/unistd.h", ARM64_WANTS)
-    for name in sorted(set(x86_64) | set(arm64)):
-        args = arguments(events, name)
+    events, cross = map(pathlib.Path, sys.argv[1:])
+    columns = [
+        (numbers("asm/unistd_64.h"), set(), False),
+        (numbers("asm-generic/unistd.h", [f"__ARCH_WANT_{d}" for d in ARM64_WANTS]), set(), False),
+    ]
+    for triplet, header, defines, narrow in OTHERS:
+        found = numbers(header, defines, cross / triplet / "include")
+        columns.append((found, DIFFERENT.get(triplet, set()), narrow))
+    for name in sorted(set().union(*(found for found, _, _ in columns))):
         # What no kernel implements any more has no arguments that anyone could tell.
-        print(name, x86_64.get(name, "-"), arm64.get(name, "-"), args or "", sep="\t")
+        args = arguments(events, name) or ""
+        wide = WIDE.search(args)
+        cells = [
+            "-" if name in different or narrow and wide else found.get(name, "-")
+            for found, different, narrow in columns
+        ]
+        if any(cell != "-" for cell in cells):
+            print(name, *cells, args, sep="\t")
 
 
 main()

@@ -366,7 +366,7 @@ impl Lower<'_> {
             KnownLeaf::Bits(width, word) => KLeaf::Bits { width, word },
             KnownLeaf::Enum(name, int) if place.is_stated() => KLeaf::Number(int, name),
             KnownLeaf::Ptr(to) if place.is_stated() => KLeaf::Ptr(to),
-            KnownLeaf::Int(int) if place.is_stated() => KLeaf::Number(int, Name::default()),
+            KnownLeaf::Int(int) if place.is_stated() => KLeaf::Int(int),
             _ => KLeaf::Any,
         };
         let span = place.span;
@@ -380,9 +380,11 @@ impl Lower<'_> {
     fn read(&mut self, place: Place, want: Want) -> Option<KExpr> {
         let span = place.span;
         let known = self.known_leaf(&place)?;
+        let stated = place.is_stated();
         let (leaf, ty) = self.leaf(&place, known, want)?;
         let leaf = match leaf {
-            KLeaf::Int(int) if self.asked => KLeaf::Number(int, Name::default()),
+            // Who casts to an integer says that there is one.
+            KLeaf::Int(int) if self.asked && !stated => KLeaf::Number(int, Name::default()),
             KLeaf::Enum(name, int) if self.asked => KLeaf::Number(int, name),
             leaf => leaf,
         };

@@ -12,7 +12,7 @@ use super::hir::{
 };
 use super::probe::Place;
 use super::suggest::nearest;
-use super::syscalls::{self, Syscall};
+use super::syscalls::{self, ARCHITECTURES, Syscall};
 use super::types::{Pointee, Ty};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -25,11 +25,8 @@ const LIBRARY: &str = "syscall";
 /// The mirror of the registers, and its fields.
 const REGS: &str = "pt_regs_user";
 const NUMBER: &str = "nr";
-/// Registers that one architecture alone has.
-const ONLY_X86_64: &str = "r15";
-const ONLY_ARM64: &str = "orig_x0";
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
-/// The mirror of the current thread, and its field that is not 0 in a compat task.
+/// The mirror of the current thread, and the field of it and of the registers that is not 0 in a compat task.
 const TASK: &str = "syscall_task_user";
 const COMPAT: &str = "compat";
 
@@ -46,13 +43,14 @@ pub(super) fn library(file: &File) -> Option<&'static str> {
 /// When the body runs.
 #[derive(Debug)]
 pub(super) struct Guard {
-    call: Option<Syscall>,
     number: ArgValue,
+    regs_arg: Arg,
     regs: MirrorId,
-    only_x86_64: u32,
-    only_arm64: u32,
+    /// For each architecture whose calls are seen: the field that it alone has, and the number of the call.
+    seen: Vec<(u32, Option<u32>)>,
+    compat_regs: u32,
     task: MirrorId,
-    compat: u32,
+    compat_task: u32,
 }
 
 /// Where a system call probe is attached.
@@ -90,14 +88,27 @@ pub(super) fn resolve(
     } else {
         args.push(ProbeArg { name: "ret".into(), value: library.second.clone(), ty: Ty::S64 });
     }
+    let mut seen = Vec::new();
+    for (i, architecture) in ARCHITECTURES.iter().enumerate() {
+        let marker = field(decls, library.regs, architecture.marker).ok_or_else(missing)?;
+        // A result of 32 bits is handed over without its sign (include/trace/bpf_probe.h: `CAST_TO_U64`).
+        if architecture.narrow && !enter {
+            continue;
+        }
+        match &call {
+            None => seen.push((marker, None)),
+            Some(call) if call.numbers[i].is_some() => seen.push((marker, call.numbers[i])),
+            Some(_) => {}
+        }
+    }
     let guard = Guard {
-        call,
         number,
+        regs_arg: library.regs_arg.clone(),
         regs: library.regs,
-        only_x86_64: field(decls, library.regs, ONLY_X86_64).ok_or_else(missing)?,
-        only_arm64: field(decls, library.regs, ONLY_ARM64).ok_or_else(missing)?,
+        seen,
+        compat_regs: field(decls, library.regs, COMPAT).ok_or_else(missing)?,
         task: library.task,
-        compat: field(decls, library.task, COMPAT).ok_or_else(missing)?,
+        compat_task: field(decls, library.task, COMPAT).ok_or_else(missing)?,
     };
     let label = if name.name == "*" { "all" } else { name.name.as_str() };
     Ok(Place {
@@ -181,37 +192,37 @@ fn field(decls: &Decls, mirror: MirrorId, name: &str) -> Option<u32> {
 impl Guard {
     /// The body, run only for the call and outside of compat tasks.
     pub(super) fn around(&self, hir: &Hir, body: Vec<Stmt>, span: Span) -> Vec<Stmt> {
-        let native = Expr {
-            kind: ExprKind::Unary(UnOp::LogNot, Box::new(self.compat(hir, span))),
-            ty: Ty::Bool,
+        let native = logical_and(
+            not(self.compat_task(hir, span), span),
+            not(argument_field(hir, &self.regs_arg, self.regs, self.compat_regs, span), span),
             span,
-        };
+        );
         let cond = logical_and(self.is_call(hir, span), native, span);
         vec![Stmt { kind: StmtKind::If { cond, then: body, otherwise: Vec::new() }, span }]
     }
 
-    fn compat(&self, hir: &Hir, span: Span) -> Expr {
+    fn compat_task(&self, hir: &Hir, span: Span) -> Expr {
         let ty = Ty::Ptr(Pointee::Mirror(self.task));
         let base = Box::new(Expr { kind: ExprKind::Builtin(Builtin::Curtask), ty, span });
         let fields = &hir.mirrors[self.task].fields;
-        let ty = fields.get(self.compat as usize).map_or(Ty::Error, |f| f.ty.clone());
-        Expr { kind: ExprKind::Field { base, mirror: self.task, field: self.compat }, ty, span }
+        let ty = fields.get(self.compat_task as usize).map_or(Ty::Error, |f| f.ty.clone());
+        Expr {
+            kind: ExprKind::Field { base, mirror: self.task, field: self.compat_task },
+            ty,
+            span,
+        }
     }
 
     /// Whether the target's architecture is known, and the number is the call's there.
     fn is_call(&self, hir: &Hir, span: Span) -> Expr {
-        let numbers = match &self.call {
-            Some(call) => [(self.only_x86_64, call.x86_64), (self.only_arm64, call.arm64)].map(
-                |(only, number)| {
-                    number.map(|number| {
-                        logical_and(self.has(only, span), self.is(hir, number, span), span)
-                    })
-                },
-            ),
-            None => [self.only_x86_64, self.only_arm64].map(|only| Some(self.has(only, span))),
-        };
-        let any = numbers.into_iter().flatten().reduce(|a, b| logical_or(a, b, span));
-        any.unwrap_or_else(|| int(0, Ty::Bool, span))
+        let any = self.seen.iter().map(|(marker, number)| {
+            let there = self.has(*marker, span);
+            match number {
+                Some(number) => logical_and(there, self.is(hir, *number, span), span),
+                None => there,
+            }
+        });
+        any.reduce(|a, b| logical_or(a, b, span)).unwrap_or_else(|| int(0, Ty::Bool, span))
     }
 
     /// Whether the target's registers have that field.
@@ -232,6 +243,10 @@ impl Guard {
             ArgValue::Field(arg, mirror, field) => argument_field(hir, arg, *mirror, *field, span),
         }
     }
+}
+
+fn not(value: Expr, span: Span) -> Expr {
+    Expr { kind: ExprKind::Unary(UnOp::LogNot, Box::new(value)), ty: Ty::Bool, span }
 }
 
 fn logical_and(left: Expr, right: Expr, span: Span) -> Expr {

@@ -8,7 +8,29 @@ use super::types::{IntTy, Pointee, Ty};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Name, number on `x86_64`, number on arm64 (`-` where it has none), arguments in C; tabs between.
+/// The architectures, in the order of the table's columns.
+pub const ARCHITECTURES: [Architecture; 7] = [
+    Architecture { name: "x86_64", marker: "r15", narrow: false },
+    Architecture { name: "arm64", marker: "orig_x0", narrow: false },
+    Architecture { name: "i386", marker: "gs", narrow: true },
+    Architecture { name: "arm", marker: "r0", narrow: true },
+    Architecture { name: "ppc64", marker: "softe", narrow: false },
+    Architecture { name: "riscv64", marker: "orig_a0", narrow: false },
+    Architecture { name: "s390x", marker: "orig_gpr2", narrow: false },
+];
+
+/// An architecture whose system calls are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Architecture {
+    /// Its name.
+    pub name: &'static str,
+    /// The field of the library's mirror of the registers that it alone has.
+    pub marker: &'static str,
+    /// Whether its registers have 32 bits.
+    pub narrow: bool,
+}
+
+/// Name, number on each architecture (`-` where it has none, or takes other arguments), arguments in C; tabs between.
 const TABLE: &str = include_str!("../../uapi/syscalls.tsv");
 
 /// A system call.
@@ -16,10 +38,8 @@ const TABLE: &str = include_str!("../../uapi/syscalls.tsv");
 pub struct Syscall {
     /// Its name.
     pub name: &'static str,
-    /// Its number on `x86_64`, where it is there.
-    pub x86_64: Option<u32>,
-    /// Its number on arm64, where it is there.
-    pub arm64: Option<u32>,
+    /// Its number on each of [`ARCHITECTURES`], where it is there.
+    pub numbers: [Option<u32>; ARCHITECTURES.len()],
     /// Names and types of its arguments.
     pub args: Vec<(&'static str, Ty)>,
 }
@@ -49,15 +69,17 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 fn parse(row: &'static str) -> Option<Syscall> {
     let mut columns = row.split('\t');
     let name = columns.next()?;
-    let x86_64 = columns.next()?.parse().ok();
-    let arm64 = columns.next()?.parse().ok();
+    let mut numbers = [None; ARCHITECTURES.len()];
+    for number in &mut numbers {
+        *number = columns.next()?.parse().ok();
+    }
     let args = columns
         .next()?
         .split(", ")
         .filter(|arg| !arg.is_empty())
         .map(argument)
         .collect::<Option<_>>()?;
-    Some(Syscall { name, x86_64, arm64, args })
+    Some(Syscall { name, numbers, args })
 }
 
 /// `const char *filename`
@@ -108,7 +130,7 @@ mod tests {
             let found = find(name).unwrap_or_else(|| panic!("{row}"));
             assert_eq!(found.name, name);
             assert!(found.args.len() <= 6, "{row}");
-            assert!(found.x86_64.is_some() || found.arm64.is_some(), "{row}");
+            assert!(found.numbers.iter().any(Option::is_some), "{row}");
         }
         assert!(names().is_sorted());
     }
@@ -123,7 +145,7 @@ mod tests {
     #[test]
     fn numbers_and_arguments_are_those_of_the_kernel() {
         let openat = find("openat").unwrap();
-        assert_eq!((openat.x86_64, openat.arm64), (Some(257), Some(56)));
+        assert_eq!(openat.numbers, [257, 56, 295, 322, 286, 56, 288].map(Some));
         let s32 = Ty::Int(IntTy::S32);
         let mode = Ty::Int(IntTy::U16);
         let filename = Ty::Ptr(Pointee::UserStr);
@@ -131,9 +153,12 @@ mod tests {
             openat.args,
             [("dfd", s32.clone()), ("filename", filename), ("flags", s32), ("mode", mode)]
         );
-        assert_eq!(find("open").unwrap().arm64, None);
-        assert_eq!(find("fcntl").unwrap().arm64, Some(25));
-        assert_eq!(find("cachestat").unwrap().arm64, Some(451));
+        assert_eq!(find("open").unwrap().numbers[1], None);
+        assert_eq!(find("fcntl").unwrap().numbers[1], Some(25));
+        assert_eq!(find("cachestat").unwrap().numbers, [Some(451); 7]);
+        // Two registers each for the offset and the length, on machines of 32 bits.
+        let wide = [Some(17), Some(67), None, None, Some(179), Some(67), Some(180)];
+        assert_eq!(find("pread64").unwrap().numbers, wide);
         let argv = find("execve").unwrap().args.into_iter().nth(1);
         assert_eq!(argv, Some(("argv", user(Ty::Ptr(Pointee::UserStr)))));
     }
