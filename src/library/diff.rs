@@ -65,7 +65,7 @@ pub fn diff(old: &Lock, new: &Lock) -> Diff {
     }
     for after in &new.promises {
         if !old.promises.iter().any(|before| same(before, after)) {
-            diff.new(after, old);
+            diff.added(after, old);
         }
     }
     let mirrors = old.promises.iter().filter(|p| matches!(p.what, What::Mirror(_)));
@@ -124,7 +124,7 @@ impl Diff {
         self.breaks(before.spelled(), "is gone", why);
     }
 
-    fn new(&mut self, after: &Promise, old: &Lock) {
+    fn added(&mut self, after: &Promise, old: &Lock) {
         if member(after).is_some() && !has_parent(after, old) {
             return;
         }

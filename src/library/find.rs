@@ -101,6 +101,7 @@ impl Library {
     }
 
     /// The library with nothing but what an item asks kernels about; all files are there, so that it still compiles.
+    #[must_use]
     pub fn only(&self, item: &Item<'_>) -> Library {
         let mut only = Library { files: self.files.clone(), ..Library::default() };
         match item {

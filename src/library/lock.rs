@@ -170,17 +170,16 @@ impl Lock {
         for line in sources.file(file).text.split_inclusive('\n') {
             let content = line.trim_end();
             if !content.is_empty() && !content.starts_with('#') {
-                match Promise::parse(content) {
-                    Some(promise) => lock.promises.push(promise),
-                    None => {
-                        let end = start + u32::try_from(content.len()).unwrap_or(0);
-                        let message = "this line is no promise of a lock";
-                        diags.push(
+                if let Some(promise) = Promise::parse(content) {
+                    lock.promises.push(promise);
+                } else {
+                    let end = start + u32::try_from(content.len()).unwrap_or(0);
+                    let message = "this line is no promise of a lock";
+                    diags.push(
                             Diagnostic::new(Code::E0350, Span::new(file, start, end), message)
                                 .label("expected a `const`, `enum`, `struct` or `tracepoint`, as `ubpfc uapi lock` writes them")
                                 .help("a lock is written by `ubpfc uapi lock`, and not by hand"),
                         );
-                    }
                 }
             }
             start = start.saturating_add(u32::try_from(line.len()).unwrap_or(u32::MAX));
@@ -282,14 +281,13 @@ impl Promise {
                 let (name, value) = rest.split_once(" = ")?;
                 (name, What::Constant(value.to_owned()))
             }
-            "enum" => match rest.split_once(" = ") {
-                Some((names, sources)) => {
+            "enum" => {
+                if let Some((names, sources)) = rest.split_once(" = ") {
                     let (name, enumerator) = names.split_once(' ')?;
                     let (enumerator, optional) = without_mark(enumerator);
                     let (enumerator, sources) = (enumerator.to_owned(), alternatives(sources));
                     (name, What::Enumerator { name: enumerator, optional, sources })
-                }
-                None => {
+                } else {
                     let (names, repr) = rest.split_once(": ")?;
                     let (name, kernel) = match names.split_once(" mirrors ") {
                         Some((name, kernel)) => (name, Some(kernel.to_owned())),
@@ -297,7 +295,7 @@ impl Promise {
                     };
                     (name, What::Enum { kernel, repr: repr.to_owned() })
                 }
-            },
+            }
             "struct" => {
                 let (name, rest) = rest.split_once(' ')?;
                 let what = match rest.strip_prefix("mirrors ") {
