@@ -111,6 +111,7 @@ pub(crate) fn fixup(object: &Object<'_>, function: &str, slot: usize, edit: Edit
         insn: slot,
         at: None,
         kind: CoreKind::ByteOff,
+        absent: None,
         local: "struct s.f".into(),
         target: None,
         target_id: None,
