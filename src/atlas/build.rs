@@ -45,6 +45,7 @@ pub enum BuildError {
 }
 
 /// The file of an atlas that tells of these kernels whatever the objects ask. The order of the kernels makes no difference.
+#[expect(clippy::missing_panics_doc, reason = "minimal types are of the kinds that are packed")]
 pub fn build(objects: &[&Object<'_>], kernels: &[Given]) -> Result<Vec<u8>, BuildError> {
     let asked = questions::of(objects).map_err(BuildError::Object)?;
     let mut needs: Vec<(u32, String)> = ENUMS.map(|name| (0, name.to_owned())).into();
