@@ -438,6 +438,9 @@ fn what_runs_on_the_running_kernel_is_taken_by_it() {
             continue;
         }
         let relocated = relocate::relocate(&bytes, &kernel, Options::default()).result.unwrap();
+        if !support::kernel::takes(&object.name, &relocated) {
+            continue;
+        }
         let path = object.path.with_extension("relocated.o");
         std::fs::write(&path, relocated).unwrap();
         if let Err(log) = support::kernel::load(&path, false) {
