@@ -72,7 +72,7 @@ fn the_matrix_is_never_wider_than_a_page() {
     for name in &many {
         dir.write(name, "begin { @x = 1; }");
     }
-    let mut args: Vec<&str> = vec!["check", "--no-atlas", "-k", "kernels"];
+    let mut args: Vec<&str> = vec!["check", "--no-atlas", "--matrix", "-k", "kernels"];
     args.extend(many.iter().map(String::as_str));
     let output = dir.run(&args);
     assert_eq!(status(&output), 0, "{}", text(&output.stderr));
