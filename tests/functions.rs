@@ -146,7 +146,11 @@ fn every_kernel_takes_the_function_that_it_has_with_its_own_arguments() {
 }
 
 /// Whether a kernel knows of programs at the entry of functions (from 5.5).
+/// No 32-bit architecture has the trampolines that entries and returns of functions are attached by.
 fn has_fentry(btf: &Btf<'_>) -> bool {
+    if btf.pointer_size() == 4 {
+        return false;
+    }
     let found = btf.find_of(&[ubpfc::btf::kind::ENUM], &["bpf_attach_type"]);
     let Ok(Type::Enum { values, .. }) = btf.get(found[0][0]) else { return false };
     values.iter().any(|(name, _)| *name == "BPF_TRACE_FENTRY")

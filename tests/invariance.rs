@@ -244,7 +244,7 @@ fn seen(name: &str, script: &Script, kernel: &KernelTypes, told: &mut String) ->
                 _ => "",
             };
             let Some(input) = world.input(event, step as u64) else {
-                let _ = writeln!(told, "{here}: {event} has other arguments");
+                let _ = writeln!(told, "{here}: {event} {NOT_PASSED}");
                 return None;
             };
             eval::run(&script.hir, index, &input, &mut evaluated);
@@ -282,9 +282,12 @@ fn end_texts_of(fields: &[Field], bytes: &mut [u8]) {
     }
 }
 
+/// What is told of events with arguments that the images have nothing for.
+const NOT_PASSED: &str = "has other arguments";
+
 #[test]
 fn an_object_sees_the_same_on_every_kernel() {
-    let mut told = String::new();
+    let (mut told, mut ran) = (String::new(), 0);
     for (name, text) in scripts() {
         let script = Script::new(&text).unwrap_or_else(|told| panic!("{name}: {told}"));
         let mut events = script.hir.programs.iter().flat_map(Program::events);
@@ -296,9 +299,14 @@ fn an_object_sees_the_same_on_every_kernel() {
         // What reads nothing of the kernel is run for what becomes of its code.
         let all = targets();
         let kernels = if name.contains("testdata/exec") { &all[..4] } else { &all[..] };
+        let start = told.len();
         let seen: Vec<Seen> =
             kernels.iter().filter_map(|k| seen(&name, &script, k, &mut told)).collect();
-        // Which call is which is known of two architectures; on others none is seen.
+        if seen.is_empty() && told[start..].lines().all(|line| line.ends_with(NOT_PASSED)) {
+            continue;
+        }
+        ran += 1;
+        // The images have the registers of two architectures.
         let numbered = |kernel: &str| ["x86_64", "aarch64"].iter().any(|a| kernel.starts_with(a));
         let known = |one: &&Seen| !text.contains("syscall:") || numbered(&one.kernel);
         for one in seen.iter().filter(known) {
@@ -308,4 +316,5 @@ fn an_object_sees_the_same_on_every_kernel() {
         assert!(seen.len() >= 4, "{name} ran on {} kernels:\n{told}", seen.len());
     }
     eprint!("{told}");
+    assert!(ran >= 20, "{ran} scripts ran");
 }

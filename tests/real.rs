@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::kernel::{Dump, Entry, attached};
 use support::{package, require_all, run};
+use ubpfc::object::read::Object;
+use ubpfc::object::ubpf::Attach;
 
 /// The object of an example, in a folder of its own.
 fn compile(script: &Path) -> (tempfile::TempDir, PathBuf) {
@@ -108,15 +110,16 @@ fn aya_relocates_and_loads_every_example() {
             .btf(Some(&kernel))
             .load_file(&object)
             .unwrap_or_else(|e| panic!("{}: {e:?}", script.display()));
+        let bytes = std::fs::read(&object).unwrap();
+        let programs = Object::parse(&bytes).unwrap().ubpf().unwrap().unwrap().programs;
+        let event = |name: &str| {
+            let program = programs.iter().find(|program| program.name == name).unwrap();
+            let Attach::Tracepoint(event) = &program.attach else { panic!("{name}: {program:?}") };
+            event.clone()
+        };
         for (name, program) in ebpf.programs_mut() {
             let result = match program {
-                aya::programs::Program::BtfTracePoint(p) => {
-                    let event = name.to_owned();
-                    let event = event.trim_start_matches("user_").to_owned();
-                    let event =
-                        if event.starts_with("syscall") { "sys_enter".into() } else { event };
-                    p.load(&event, &kernel)
-                }
+                aya::programs::Program::BtfTracePoint(p) => p.load(&event(name), &kernel),
                 aya::programs::Program::RawTracePoint(p) => p.load(),
                 aya::programs::Program::PerfEvent(p) => p.load(),
                 aya::programs::Program::SocketFilter(p) => p.load(),
