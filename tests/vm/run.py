@@ -58,15 +58,19 @@ def compile_all(ubpfc, work):
 
 
 def fate(ubpfc, objects, image):
-    """Whether `check` says that an object runs on this kernel, by name."""
+    """What `check` says of each object on this kernel: whether it runs, and of its programs the section and the places of the arguments."""
     result = run(ubpfc, "check", "--json", "--no-atlas", "--kernel", image, *objects.values())
     if result.returncode not in (0, 3):
         raise Failure(f"check: {result.stderr}")
     document = json.loads(result.stdout)
-    fates = dict.fromkeys(objects, True)
+    runs, taken = dict.fromkeys(objects, True), {name: {} for name in objects}
     for row in document["results"]:
-        fates[list(objects)[row["file"]]] &= row["status"] in ("runs", "left_out")
-    return fates
+        name = list(objects)[row["file"]]
+        runs[name] &= row["status"] in ("runs", "left_out")
+        if row["taken"]:
+            program = document["files"][row["file"]]["programs"][row["program"]]["name"]
+            taken[name][program] = (row["taken"]["section"], [arg["index"] for arg in row["taken"]["args"]])
+    return runs, taken
 
 
 def forms(path):
@@ -77,11 +81,11 @@ def forms(path):
 
 def prepare(ubpfc, objects, image, root):
     """Puts into `root/objects/MODE` what is to load there; gives what cannot be made, as lines, and the rest by mode."""
-    fates, wrong, tried = fate(ubpfc, objects, image), [], {mode: {} for mode in MODES}
+    (fates, taken), wrong, tried = fate(ubpfc, objects, image), [], {mode: {} for mode in MODES}
     for mode in MODES:
         os.makedirs(f"{root}/objects/{mode}")
     for name, object in objects.items():
-        runs = fates[name]
+        runs, seen = fates[name], forms(object)
         for mode, options in (("relocated", []), ("no-btf", ["--no-btf"])):
             out = f"{root}/objects/{mode}/{name}.o"
             made = run(ubpfc, "relocate", object, "--kernel", image, "-o", out, *options)
@@ -91,7 +95,8 @@ def prepare(ubpfc, objects, image, root):
                 wrong.append(f"{name}: check says {'it runs' if runs else 'it does not run'}, relocate ends with {made.returncode}")
             elif made.returncode not in (0, 3) or mode == "no-btf" and runs and made.returncode:
                 wrong.append(f"{name} {mode}: cannot be relocated:\n{made.stderr.strip()}")
-        if name in tried["relocated"] and forms(object).items() <= forms(tried["relocated"][name]).items():
+        # A stock loader reads a function's arguments where the first prototype has them; at tracepoints the program finds out by itself.
+        if runs and all(p in seen and seen[p][0] == part and seen[p][1] in (None, places) for p, (part, places) in taken[name].items()):
             tried["stock"][name] = shutil.copy(object, f"{root}/objects/stock/{name}.o")
     return wrong, tried
 
