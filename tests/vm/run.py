@@ -26,7 +26,7 @@ import tempfile
 import time
 
 from decode import Seen, section
-from expected import EXPECTED, NOTHING, problems
+from expected import EXPECTED, problems
 from machine import Failure, boot, fetch, unpack
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -57,39 +57,35 @@ def compile_all(ubpfc, work):
     return objects
 
 
-def fate(ubpfc, objects, image, *options):
-    """What `check` says of each object on this kernel: whether it runs, and the sections of its programs there."""
-    result = run(ubpfc, "check", "--json", "--no-atlas", "--kernel", image, *options, *objects.values())
+def fate(ubpfc, objects, image):
+    """What `check` says of each object on this kernel: whether it runs, and of its programs the section and the places of the arguments."""
+    result = run(ubpfc, "check", "--json", "--no-atlas", "--kernel", image, *objects.values())
     if result.returncode not in (0, 3):
         raise Failure(f"check: {result.stderr}")
     document = json.loads(result.stdout)
-    fates = {name: (True, {}) for name in objects}
+    runs, taken = dict.fromkeys(objects, True), {name: {} for name in objects}
     for row in document["results"]:
         name = list(objects)[row["file"]]
-        runs, sections = fates[name]
-        program = document["files"][row["file"]]["programs"][row["program"]]
+        runs[name] &= row["status"] in ("runs", "left_out")
         if row["taken"]:
-            sections[program["name"]] = row["taken"]["section"]
-        fates[name] = (runs and row["status"] in ("runs", "left_out"), sections)
-    return fates
+            program = document["files"][row["file"]]["programs"][row["program"]]["name"]
+            taken[name][program] = (row["taken"]["section"], [arg["index"] for arg in row["taken"]["args"]])
+    return runs, taken
 
 
-def sections_of(path):
-    """The section of each program that stock loaders see."""
+def forms(path):
+    """The form of each program that stock loaders see: its section, and the places of the arguments in a function's prototype."""
     programs = json.loads(section(path, ".ubpf"))["programs"]
-    return {program["name"]: program["section"] for program in programs}
+    return {program["name"]: (program["section"], next(iter(program.get("forms", [])), {}).get("places")) for program in programs}
 
 
 def prepare(ubpfc, objects, image, root):
     """Puts into `root/objects/MODE` what is to load there; gives what cannot be made, as lines, and the rest by mode."""
-    fates, wrong, tried = fate(ubpfc, objects, image), [], {mode: {} for mode in MODES}
+    (fates, taken), wrong, tried = fate(ubpfc, objects, image), [], {mode: {} for mode in MODES}
     for mode in MODES:
         os.makedirs(f"{root}/objects/{mode}")
     for name, object in objects.items():
-        runs, taken = fates[name]
-        seen = sections_of(object)
-        if runs and all(seen.get(program, part) == part for program, part in taken.items()):
-            tried["stock"][name] = shutil.copy(object, f"{root}/objects/stock/{name}.o")
+        runs, seen = fates[name], forms(object)
         for mode, options in (("relocated", []), ("no-btf", ["--no-btf"])):
             out = f"{root}/objects/{mode}/{name}.o"
             made = run(ubpfc, "relocate", object, "--kernel", image, "-o", out, *options)
@@ -99,6 +95,9 @@ def prepare(ubpfc, objects, image, root):
                 wrong.append(f"{name}: check says {'it runs' if runs else 'it does not run'}, relocate ends with {made.returncode}")
             elif made.returncode not in (0, 3) or mode == "no-btf" and runs and made.returncode:
                 wrong.append(f"{name} {mode}: cannot be relocated:\n{made.stderr.strip()}")
+        # A stock loader reads a function's arguments where the first prototype has them; at tracepoints the program finds out by itself.
+        if runs and all(p in seen and seen[p][0] == part and seen[p][1] in (None, places) for p, (part, places) in taken[name].items()):
+            tried["stock"][name] = shutil.copy(object, f"{root}/objects/stock/{name}.o")
     return wrong, tried
 
 
@@ -134,8 +133,9 @@ def judge(tried, modes):
             elif objects[name][0]:
                 letters[name, mode], found = "!", ["libbpf refuses it:\n" + "\n".join(objects[name][2])]
             else:
-                found = problems(name, Seen(path, objects[name][1]), facts)
-                letters[name, mode] = "x" if found else "V" if name in EXPECTED else "a" if name in NOTHING else "e"
+                seen = Seen(path, objects[name][1])
+                found = problems(name, seen, facts)
+                letters[name, mode] = "x" if found else "V" if name in EXPECTED else "e" if seen else "a"
             wrong += [f"{name} {mode}: {problem}" for problem in found]
     return letters, wrong
 

@@ -4,6 +4,8 @@ fact shell $$
 
 # A process that ends with status 3, and one that is killed.
 fact exits "$(sh -c 'echo $$; exit 3')"
+# A program in a file of its own: busybox starts its own parts as /proc/self/exe.
+/loader 2>/dev/null
 sleep 100 &
 fact killed $!
 usleep 100000
@@ -48,7 +50,7 @@ mkdir -p /tmp/vm-mount
 mount -t tmpfs vm-source /tmp/vm-mount
 umount /tmp/vm-mount
 
-# Files that are written, created, and written out.
+# Files that are written, and written out.
 echo written >/disk/vm-created
 sync
 rm /disk/vm-created

@@ -29,6 +29,8 @@ impl<'h> Program<'_, 'h> {
         match &expr.kind {
             ExprKind::Str(literal) => self.store_text(to, literal.as_bytes(), size),
             ExprKind::Builtin(Builtin::Comm) => {
+                // Kernels such as 6.1 write up to the NUL and no further.
+                self.clear(to, size);
                 let to = self.address(to);
                 let size = self.f.number(u64::from(size));
                 self.f.call(Helper::GetCurrentComm, vec![to, size]);
