@@ -12,6 +12,7 @@ use memory::Memory;
 use std::collections::BTreeMap;
 use ubpfc::ir::reloc::LocalTy;
 use ubpfc::sema::hir::KStep;
+use ubpfc::target::Endian;
 
 /// A kernel type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,7 @@ pub struct KernelImage {
     pub events: BTreeMap<String, Vec<String>>,
     /// In bytes.
     pointer: u32,
+    endian: Endian,
     /// Whether new objects are full of garbage rather than zeros.
     garbage: bool,
     memory: Memory,
@@ -66,7 +68,7 @@ pub struct KernelImage {
 impl KernelImage {
     /// A kernel with the layout that `text` describes, and nothing in memory. `event NAME arg arg…` names an event's arguments.
     pub fn new(text: &str) -> KernelImage {
-        let mut image = KernelImage::empty(8);
+        let mut image = KernelImage::empty(8, Endian::Little);
         let mut current: Option<String> = None;
         for line in text.lines().filter(|l| !l.trim().is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -105,12 +107,13 @@ impl KernelImage {
     }
 
     /// A kernel without types, and with nothing in memory.
-    fn empty(pointer: u32) -> KernelImage {
+    fn empty(pointer: u32, endian: Endian) -> KernelImage {
         KernelImage {
             structs: BTreeMap::new(),
             enums: BTreeMap::new(),
             events: BTreeMap::new(),
             pointer,
+            endian,
             garbage: false,
             memory: Memory::new(1 << 18, pointer),
             used: 64,
@@ -240,14 +243,25 @@ impl KernelImage {
         }
         let (offset, size) = self.unit(&place);
         let width = if place.width == 0 { size * 8 } else { place.width };
-        let shift = place.bit - offset * 8;
+        let first = place.bit - offset * 8;
+        let shift = match self.endian {
+            Endian::Little => first,
+            Endian::Big => size * 8 - width - first,
+        };
         let mask = (u64::MAX >> (64 - width)) << shift;
         let at = usize::try_from(base - self.addresses().start).unwrap() + offset as usize;
         let bytes = &mut self.memory[at..at + size as usize];
+        let ordered = |bytes: &mut [u8]| {
+            if self.endian == Endian::Big {
+                bytes.reverse();
+            }
+        };
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);
+        ordered(&mut word[..bytes.len()]);
         let word = (u64::from_le_bytes(word) & !mask) | ((value << shift) & mask);
         bytes.copy_from_slice(&word.to_le_bytes()[..size as usize]);
+        ordered(bytes);
     }
 
     /// Writes text to an array member of the object at `base`.

@@ -1,10 +1,13 @@
 //! Makes machine code fit for rbpf, which has no atomics, nothing of cpu v4, compares a negative immediate as if it were unsigned, and stops at a bad address.
 //!
+//! For a big-endian kernel every access to memory is emulated, since rbpf has the byte order of this machine, and conversions to a byte order change places.
+//!
 //! An instruction that rbpf lacks or gets wrong becomes a call of [`EMULATE`] with the operands' values, around which all registers are kept in the lowest bytes
 //! of the frame. [`emulate`] is what the kernel does.
 
 use ubpfc::isa::code::Insn;
 use ubpfc::isa::opcode as op;
+use ubpfc::target::Endian;
 
 /// The number of the helper that emulates an instruction: its operands and the index in the list that [`legalize`] gives.
 pub const EMULATE: i32 = 0x0100_0000;
@@ -18,14 +21,18 @@ type Out = (Insn, Option<usize>);
 
 /// The code for rbpf and the instructions that are emulated. `args` says how many registers from `r1` on hold arguments: with more than
 /// one the context is a block of memory that has them.
-pub fn legalize(insns: &[Insn], args: u8) -> Result<(Vec<Insn>, Vec<Insn>), String> {
+pub fn legalize(
+    insns: &[Insn],
+    args: u8,
+    endian: Endian,
+) -> Result<(Vec<Insn>, Vec<Insn>), String> {
     let (mut out, mut emulated): (Vec<Out>, Vec<Insn>) = (prologue(args), Vec::new());
     let mut starts = vec![0; insns.len()];
     let mut at = 0;
     while let Some(insn) = insns.get(at) {
         starts[at] = out.len();
         let wide = insn.code == op::LDIMM64;
-        expand(*insn, at, &mut out, &mut emulated)?;
+        expand(ordered(*insn, endian), at, endian, &mut out, &mut emulated)?;
         if wide {
             let second = insns.get(at + 1).ok_or("half of a 64-bit immediate load")?;
             out.push((*second, None));
@@ -76,7 +83,19 @@ fn prologue(args: u8) -> Vec<Out> {
     code
 }
 
-fn expand(i: Insn, at: usize, out: &mut Vec<Out>, emulated: &mut Vec<Insn>) -> Result<(), String> {
+/// The instruction with the conversion that it means on a machine of the other byte order.
+fn ordered(i: Insn, endian: Endian) -> Insn {
+    let converts = i.code & (op::CLASS_MASK | op::OP_MASK) == op::ALU | op::END;
+    if converts && endian == Endian::Big { Insn { code: i.code ^ op::X, ..i } } else { i }
+}
+
+fn expand(
+    i: Insn,
+    at: usize,
+    endian: Endian,
+    out: &mut Vec<Out>,
+    emulated: &mut Vec<Insn>,
+) -> Result<(), String> {
     let class = i.code & op::CLASS_MASK;
     let operation = i.code & op::OP_MASK;
     let jump = matches!(class, op::JMP | op::JMP32) && !matches!(operation, op::CALL | op::EXIT);
@@ -93,7 +112,7 @@ fn expand(i: Insn, at: usize, out: &mut Vec<Out>, emulated: &mut Vec<Insn>) -> R
         out.push((Insn { code: op::JMP | op::JA, ..Insn::default() }, Some(at + 1)));
         registers(out);
         out.push((Insn { code: op::JMP | op::JA, ..Insn::default() }, target(i.off.into())));
-    } else if lacking(i) {
+    } else if lacking(i, endian) {
         operands(i, out, emulated);
         out.push(save(4, 0));
         registers(out);
@@ -132,7 +151,10 @@ fn negative_unsigned(i: Insn) -> bool {
 }
 
 /// What rbpf lacks, gets wrong, or must not do itself because the address may be bad.
-fn lacking(i: Insn) -> bool {
+fn lacking(i: Insn, endian: Endian) -> bool {
+    if endian == Endian::Big && matches!(i.code & op::CLASS_MASK, op::LDX | op::STX | op::ST) {
+        return true;
+    }
     let operation = i.code & op::OP_MASK;
     match i.code & op::CLASS_MASK {
         op::LDX => i.src != 10 || i.code & op::MODE_MASK != op::MEM,
@@ -147,6 +169,8 @@ fn lacking(i: Insn) -> bool {
 /// The register that an emulated instruction changes.
 fn result_register(i: Insn) -> Option<u8> {
     match (i.code & op::CLASS_MASK, i.imm) {
+        (op::ST, _) => None,
+        (op::STX, _) if i.code & op::MODE_MASK == op::MEM => None,
         (op::STX, op::CMPXCHG) => Some(0),
         (op::STX, how) => (how & op::FETCH != 0).then_some(i.src),
         _ => Some(i.dst),
@@ -177,6 +201,14 @@ pub fn emulate(i: Insn, dst: u64, src: u64, memory: &mut dyn Memory) -> u64 {
                 op::MEMSX => extend(value, bytes * 8),
                 _ => value,
             }
+        }
+        op::ST => {
+            memory.store(dst.wrapping_add_signed(off), bytes, extend_imm(i.imm));
+            0
+        }
+        op::STX if i.code & op::MODE_MASK == op::MEM => {
+            memory.store(dst.wrapping_add_signed(off), bytes, src);
+            0
         }
         op::STX => {
             let addr = dst.wrapping_add_signed(off);

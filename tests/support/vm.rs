@@ -41,6 +41,8 @@ struct Machine {
     frames: Vec<Range<u64>>,
     /// Whether a bad address reads as 0, as in programs whose pointers the kernel knows by type.
     forgiving: bool,
+    /// The byte order of memory.
+    endian: Endian,
     emulated: Vec<Insn>,
     callbacks: Vec<Vec<Insn>>,
     env: super::state::Env,
@@ -86,7 +88,7 @@ pub fn run_form(
             frame: function.frame_bytes,
         })
     };
-    run_linked(hir, &rodata(code, &input.params), link, typed, input, state)
+    run_linked(hir, &rodata(code, &input.params), link, Endian::Little, typed, input, state)
 }
 
 /// Runs a program of a relocated object.
@@ -112,7 +114,7 @@ pub fn run_object(
         }
     }
     let link = |rodata| linked(hir, object, &program.section, name, program.frame, rodata);
-    run_linked(hir, &rodata, link, typed, input, state)
+    run_linked(hir, &rodata, link, object.endian, typed, input, state)
 }
 
 /// Code with all addresses filled in.
@@ -127,11 +129,16 @@ fn run_linked(
     hir: &Hir,
     rodata: &[u8],
     link: impl FnOnce(u64) -> Result<Linked, String>,
+    endian: Endian,
     typed: bool,
     input: &Input,
     state: &mut State,
 ) -> Result<u64, String> {
-    let mut context: Vec<u8> = input.args.iter().flat_map(|a| a.to_le_bytes()).collect();
+    let word = |word: &u64| match endian {
+        Endian::Little => word.to_le_bytes(),
+        Endian::Big => word.to_be_bytes(),
+    };
+    let mut context: Vec<u8> = input.args.iter().flat_map(word).collect();
     context.resize(context.len().max(12 * 8), 0);
     let Linked { insns, callbacks, frame } = link(range(rodata).start)?;
     fits(frame)?;
@@ -145,6 +152,7 @@ fn run_linked(
         readable: vec![range(rodata), range(&context), input.image.addresses()],
         frames: Vec::new(),
         forgiving: typed,
+        endian,
         emulated: Vec::new(),
         callbacks,
         env: input.env.clone(),
@@ -197,7 +205,7 @@ fn shapes(hir: &Hir) -> Vec<MapShape> {
 
 /// Runs code with `args` arguments in registers; with more than one, the context holds them.
 fn execute(insns: &[Insn], args: u8, context: &[u8]) -> Result<u64, String> {
-    let (code, emulated) = legalize(insns, args)?;
+    let (code, emulated) = legalize(insns, args, with(|m| m.endian))?;
     let bytes: Vec<u8> = code.iter().flat_map(|i| i.encode(Endian::Little)).collect();
     let outer = with(|m| std::mem::replace(&mut m.emulated, emulated));
     let vm = rbpf::EbpfVmMbuff::new(Some(&bytes)).map_err(|e| e.to_string());
@@ -514,13 +522,21 @@ impl Memory for Machine {
             return 0;
         }
         let mut word = [0; 8];
-        let read = self.read(addr, bytes as usize);
+        let mut read = self.read(addr, bytes as usize);
+        if self.endian == Endian::Big {
+            read.reverse();
+        }
         word[..read.len()].copy_from_slice(&read);
         u64::from_le_bytes(word)
     }
 
     fn store(&mut self, addr: u64, bytes: u32, value: u64) {
-        self.write(addr, &value.to_le_bytes()[..bytes as usize]);
+        let mut word = value.to_le_bytes();
+        let word = &mut word[..bytes as usize];
+        if self.endian == Endian::Big {
+            word.reverse();
+        }
+        self.write(addr, word);
     }
 }
 

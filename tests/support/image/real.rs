@@ -10,7 +10,7 @@ use ubpfc::btf::{Btf, Type, TypeId, encoding};
 impl KernelImage {
     /// A kernel laid out as `btf` says, with garbage wherever nothing is written. `wanted` are names of structs and enums.
     pub fn of(btf: &Btf<'_>, wanted: &BTreeSet<&str>) -> KernelImage {
-        let mut image = KernelImage::empty(btf.pointer_size());
+        let mut image = KernelImage::empty(btf.pointer_size(), btf.endian);
         image.garbage = true;
         let names: Vec<&str> = wanted.iter().copied().collect();
         let mut reader = Reader { btf, image: &mut image, names: BTreeMap::new() };
