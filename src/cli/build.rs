@@ -3,10 +3,12 @@
 use super::Exit;
 use super::files::{FileImporter, read_script, same_file, write_product, write_stdout};
 use super::messages::{FormatArg, Stop};
+use crate::atlas;
 use crate::driver::{self, Emit, Options, Summary};
 use crate::kernel::Kernel;
 use crate::object::ubpf;
 use crate::relocate;
+use crate::sema::Numbers;
 use crate::sema::hir::ClassLevel;
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
@@ -107,6 +109,7 @@ impl Args {
                 },
             },
             require_abi: self.require_abi,
+            numbers: Numbers(atlas::NUMBERS),
         }
     }
 

@@ -10,12 +10,13 @@ use self::grid::{Grid, Reason, Status};
 use super::Exit;
 use super::files::{FileImporter, note, print_json, print_text, read_any, shown};
 use super::messages::{Findings, FormatArg, Stop};
-use crate::atlas::Atlas;
+use crate::atlas::{Atlas, NUMBERS};
 use crate::check::{File, check};
 use crate::diag::{Code, Diagnostic};
 use crate::driver::{self, Emit};
 use crate::relocate::examine::Covers;
 use crate::relocate::{Options, Policy, Refusal, Subject};
+use crate::sema::Numbers;
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
 use crate::target::{Endian, Target};
@@ -193,7 +194,12 @@ fn input(args: &Args, path: &Path) -> Result<Option<Input>, Stop> {
         let root = sources.add(name.clone(), text.clone(), Origin::User);
         let mut importer = FileImporter { folders: args.import.clone(), library: Library };
         let target = Target { endian, ..Target::default() };
-        let options = driver::Options { emit: Emit::Obj, target, require_abi: false };
+        let options = driver::Options {
+            emit: Emit::Obj,
+            target,
+            numbers: Numbers(NUMBERS),
+            ..driver::Options::default()
+        };
         let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
         if endian == Endian::Little {
             args.message_format.diagnostics().report(&sources, &diags);

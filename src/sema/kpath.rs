@@ -5,6 +5,7 @@
 //! target; types, which choose the instructions, from a cast on the path, the width after `:`, a `kernel struct` declaration, or the field's type, in that order.
 
 mod leaf;
+pub mod numbers;
 mod place;
 pub mod show;
 
@@ -376,6 +377,16 @@ impl Lower<'_> {
 
     // Reading
 
+    /// The integer that a number is converted to, unless it is an operand.
+    fn converted(&self, want: Want) -> Option<IntTy> {
+        match (want, self.field.ty) {
+            (Want::Field, Ty::Int(int)) => Some(*int),
+            (Want::Field, Ty::Enum(id)) => Some(self.decls.hir.enums[*id].repr),
+            (Want::Field, Ty::Bool) => Some(IntTy::U8),
+            (Want::Field | Want::Number(_), _) => None,
+        }
+    }
+
     /// The value that a path leads to.
     fn read(&mut self, place: Place, want: Want) -> Option<KExpr> {
         let span = place.span;
@@ -389,6 +400,10 @@ impl Lower<'_> {
             leaf => leaf,
         };
         let hops = place.finish(KThen::Leaf);
+        let leaf = match hops.last() {
+            Some(last) => self.decls.numbers.corrected(leaf, last, self.converted(want)),
+            None => leaf,
+        };
         Some(KExpr { kind: KExprKind::Path(KPath { hops, leaf, span }), ty, span })
     }
 }
