@@ -109,7 +109,8 @@ impl<'a> Atlas<'a> {
         let btf = types::unpack(&packed, entry.endian, &self.strings);
         let btf = btf.ok_or(AtlasError::Broken("the types of a kernel cannot be unpacked"))?;
         let form = if entry.shows_btf { Form::Btf } else { Form::Dwarf };
-        let image = Box::new(Held { btf, form, pointer_size: entry.pointer_size });
+        let (pointer_size, identity) = (entry.pointer_size, entry.identity);
+        let image = Box::new(Held { btf, form, pointer_size, identity });
         let (name, release) = (entry.name.clone(), entry.release.clone());
         Ok(Kernel { name, release, image, modules: Vec::new() })
     }
@@ -178,6 +179,7 @@ struct Held {
     btf: Vec<u8>,
     form: Form,
     pointer_size: u32,
+    identity: Option<u64>,
 }
 
 impl Source for Held {
@@ -188,5 +190,9 @@ impl Source for Held {
 
     fn form(&self) -> Form {
         self.form
+    }
+
+    fn identity(&self) -> Option<u64> {
+        self.identity
     }
 }

@@ -354,7 +354,7 @@ const SEEN: &str = "
 import \"sched\";
 let @seen = hash(65536);
 user:sched_process_exit / args.p.pid == args.p.tgid / {
-    @seen[args.p.tgid, args.p.comm] = (args.p.parent.tgid, args.p.start_time, args.p.exit_code, len(@other));
+    @seen[args.p.tgid, args.p.comm] = (args.p.parent.tgid, args.p.start_boottime, args.p.exit_code, len(@other));
 }
 user:sched_process_exec { @other[args.p.tgid] = 1; }
 ";

@@ -101,7 +101,7 @@ fn files_in_the_wrong_place() {
             &["relocat", "pid.o"],
             "no command `relocat`, nor a file of that name; did you mean `relocate`?",
         ),
-        (&["lint"], "the commands are build, inspect, btf, relocate"),
+        (&["lint"], "the commands are build, inspect, atlas, btf, check, relocate, uapi"),
     ];
     for (args, expected) in cases {
         let output = folder.run(args);

@@ -176,7 +176,7 @@ let @n = hash(64);
 begin {
     $p = curtask;
     for $i : 0..16 { $p = $p.parent; }
-    @n[0] = (u64)$p.pid; @n[1] = (u64)$p.tgid; @n[2] = (u64)$p.start_time; @n[3] = (u64)$p.flags;
+    @n[0] = (u64)$p.pid; @n[1] = (u64)$p.tgid; @n[2] = (u64)$p.start_boottime; @n[3] = (u64)$p.flags;
     @n[4] = (u64)$p.static_prio; @n[5] = (u64)$p.in_iowait; @n[6] = (u64)$p.ns_pid; @n[7] = (u64)$p.cgroup_id;
 }
 "#;
@@ -188,7 +188,7 @@ SEC("raw_tp") int begin(void *ctx)
 	struct task_struct *p = (void *)bpf_get_current_task();
 	for (int i = 0; i < 16; i++)
 		p = task_struct_user_parent(p);
-	put(0, task_struct_user_pid(p)); put(1, task_struct_user_tgid(p)); put(2, task_struct_user_start_time(p));
+	put(0, task_struct_user_pid(p)); put(1, task_struct_user_tgid(p)); put(2, task_struct_user_start_boottime(p));
 	put(3, task_struct_user_flags(p)); put(4, task_struct_user_static_prio(p)); put(5, task_struct_user_in_iowait(p));
 	put(6, task_struct_user_ns_pid(p)); put(7, task_struct_user_cgroup_id(p));
 	return 0;

@@ -313,7 +313,7 @@ fn mm_fields(proc: &Proc) -> Vec<(&'static str, i128)> {
 /// The fields that the kernel counts or rounds otherwise for `/proc`.
 fn about(task: &Record, mm: &Record, proc: &Proc) {
     const TICK: i128 = 10_000_000;
-    assert_eq!(task.get("start_time") / TICK, proc.number(22));
+    assert_eq!(task.get("start_boottime") / TICK, proc.number(22));
     // The thread has computed for 400 ms. Ticks sample that, and on a busy machine catch little of it; `/proc` scales them to the time it ran.
     let spent = task.get("utime") + task.get("stime");
     let [user, system] = [14, 15].map(|field| proc.number(field) * TICK);

@@ -3,7 +3,7 @@
 use super::numbers::unsigned;
 use super::{Entry, blocks, questions, types};
 use crate::bytes::Strings;
-use crate::kernel::{Form, Kernel, KernelError};
+use crate::kernel::{Kernel, KernelError};
 use crate::object::read::Object;
 use crate::relocate::{self, RelocateError};
 use rayon::prelude::*;
@@ -45,6 +45,7 @@ pub enum BuildError {
 }
 
 /// The file of an atlas that tells of these kernels whatever the objects ask. The order of the kernels makes no difference.
+#[expect(clippy::missing_panics_doc, reason = "minimal types are of the kinds that are packed")]
 pub fn build(objects: &[&Object<'_>], kernels: &[Given]) -> Result<Vec<u8>, BuildError> {
     let asked = questions::of(objects).map_err(BuildError::Object)?;
     let mut needs: Vec<(u32, String)> = ENUMS.map(|name| (0, name.to_owned())).into();
@@ -88,7 +89,6 @@ fn one(
     let btf = btf.map_err(|error| BuildError::Types { name: given.name.clone(), error })?;
     let (arch, rest) = given.name.split_once('-').unwrap_or(("", &given.name));
     let named = rest.starts_with(|c: char| c.is_ascii_digit()).then(|| rest.to_owned());
-    let whole = given.kernel.image.form() == Form::Btf;
     let entry = Entry {
         name: given.name.clone(),
         arch: arch.to_owned(),
@@ -96,13 +96,7 @@ fn one(
         endian: target.image.endian,
         pointer_size: target.image.pointer_size(),
         shows_btf: given.shows_btf,
-        identity: whole.then(|| fnv1a(&loaded.image.btf)),
+        identity: given.kernel.identity(),
     };
     Ok((entry, btf))
-}
-
-/// The FNV-1a sum of 64 bits.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }

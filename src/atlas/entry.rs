@@ -19,7 +19,7 @@ pub struct Entry {
     pub pointer_size: u32,
     /// Whether it shows its types to loaders.
     pub shows_btf: bool,
-    /// The FNV-1a sum, of 64 bits, of its whole BTF; none where it has none.
+    /// Its [identity](crate::kernel::Source::identity): the hash of its whole BTF; none where it has none.
     pub identity: Option<u64>,
 }
 

@@ -99,9 +99,13 @@ mod tests {
     fn numbers_survive_and_too_long_ones_are_refused() {
         let numbers = [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX];
         let mut out = Vec::new();
-        numbers.iter().for_each(|number| unsigned(&mut out, *number));
+        for number in &numbers {
+            unsigned(&mut out, *number);
+        }
         let signs = [0, 1, -1, 63, -64, 64, i32::MAX, i32::MIN];
-        signs.iter().for_each(|number| signed(&mut out, *number));
+        for number in &signs {
+            signed(&mut out, *number);
+        }
         text(&mut out, "é");
         let mut bytes = Bytes::new(&out);
         assert_eq!(numbers.map(|_| bytes.u64()), numbers.map(Some));

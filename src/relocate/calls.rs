@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The bytes of stack of a program and of all that it calls (v6.12 include/linux/filter.h: `MAX_BPF_STACK`; kernel/bpf/verifier.c: `check_max_stack_depth_subprog`).
 pub(super) const MAX_STACK: u32 = 512;
-/// How deep calls go (v6.12 include/linux/bpf_verifier.h: `MAX_CALL_FRAMES`).
+/// How deep calls go (`MAX_CALL_FRAMES` of v6.12 `include/linux/bpf_verifier.h`).
 const MAX_FRAMES: u32 = 8;
 /// Frames are rounded up to this: newer kernels with a JIT round less, and no kernel more.
 const GRANULE: u32 = 16;

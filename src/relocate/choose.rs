@@ -169,7 +169,9 @@ pub fn choose(
     if lost.is_empty() {
         return Ok(choice);
     }
-    lost.iter_mut().for_each(|lost| chooser.help(lost));
+    for lost in &mut lost {
+        chooser.help(lost);
+    }
     Err(ChooseError { programs: lost })
 }
 
