@@ -377,16 +377,6 @@ impl Lower<'_> {
 
     // Reading
 
-    /// The integer that a number is converted to, unless it is an operand.
-    fn converted(&self, want: Want) -> Option<IntTy> {
-        match (want, self.field.ty) {
-            (Want::Field, Ty::Int(int)) => Some(*int),
-            (Want::Field, Ty::Enum(id)) => Some(self.decls.hir.enums[*id].repr),
-            (Want::Field, Ty::Bool) => Some(IntTy::U8),
-            (Want::Field | Want::Number(_), _) => None,
-        }
-    }
-
     /// The value that a path leads to.
     fn read(&mut self, place: Place, want: Want) -> Option<KExpr> {
         let span = place.span;
@@ -401,7 +391,7 @@ impl Lower<'_> {
         };
         let hops = place.finish(KThen::Leaf);
         let leaf = match hops.last() {
-            Some(last) => self.decls.numbers.corrected(leaf, last, self.converted(want)),
+            Some(last) => self.decls.numbers.corrected(leaf, last),
             None => leaf,
         };
         Some(KExpr { kind: KExprKind::Path(KPath { hops, leaf, span }), ty, span })
