@@ -30,9 +30,6 @@ use std::sync::OnceLock;
 /// The atlas that is embedded: made by `ubpfc atlas build`, see `testdata/kernels/README.md`.
 const EMBEDDED: &[u8] = include_bytes!("../uapi/kernels.atlas");
 
-/// What its kernels have at the ends of paths, as [`Atlas::leaves`] gives it.
-pub const NUMBERS: &str = include_str!("../uapi/kernels.numbers");
-
 /// An atlas.
 #[derive(Debug)]
 pub struct Atlas<'a> {

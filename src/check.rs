@@ -8,7 +8,8 @@ use crate::kernel::{Form, Kernel, KernelError};
 use crate::object::ubpf::{Class, EventKind, Ubpf};
 use crate::relocate::examine::{About, Covers};
 use crate::relocate::{
-    Asked, Examination, Options, Refusal, RelocateError, Subject, examine, examine_excerpt,
+    Asked, Examination, Foreign, Options, Refusal, RelocateError, Subject, examine,
+    examine_excerpt, foreign,
 };
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -47,6 +48,14 @@ impl Place {
         }
     }
 
+    /// The architecture that its name begins with; the whole name where it does not say one.
+    fn arch(&self) -> String {
+        match self {
+            Place::Atlas(_, entry) => entry.arch.clone(),
+            Place::File { name, .. } => name.split('-').next().unwrap_or(name).to_owned(),
+        }
+    }
+
     fn open(&self) -> Result<Kernel, KernelError> {
         match self {
             Place::File { path, modules, .. } => Kernel::open(path, modules),
@@ -73,6 +82,8 @@ impl Covers for Atlas<'_> {
 pub struct Row {
     /// What to call it.
     pub name: String,
+    /// The architecture, as far as its name says it.
+    pub arch: String,
     /// Its release, where its file says it.
     pub release: Option<String>,
     /// What becomes of each file, in the order of the files; why nothing is known, where the kernel cannot be read.
@@ -84,6 +95,8 @@ pub struct Row {
 pub struct Cell {
     /// What the kernel's types are read from.
     pub form: Form,
+    /// Programs that depend on a kernel which may be another.
+    pub foreign: Option<Foreign>,
     /// The programs.
     pub result: Result<Examination, Refusal>,
 }
@@ -94,20 +107,26 @@ pub fn check(files: &[File<'_>], kernels: &[Place], options: Options) -> Vec<Row
 }
 
 fn row(files: &[File<'_>], place: &Place, options: Options) -> Row {
-    let name = place.name().to_owned();
+    let (name, arch) = (place.name().to_owned(), place.arch());
     let kernel = match place.open() {
         Ok(kernel) => kernel,
-        Err(error) => return Row { name, release: None, result: Err(error) },
+        Err(error) => return Row { name, arch, release: None, result: Err(error) },
     };
     let release = kernel.release.clone();
     let mut cells = Vec::new();
     for file in files {
         match on(file, &kernel, place, options) {
-            Err(Refusal::Kernel(error)) => return Row { name, release, result: Err(error) },
-            result => cells.push(Cell { form: kernel.image.form(), result }),
+            Err(Refusal::Kernel(error)) => return Row { name, arch, release, result: Err(error) },
+            result => {
+                let foreign = file
+                    .objects
+                    .first()
+                    .and_then(|subject| foreign(subject.object(), subject.ubpf()?, &kernel));
+                cells.push(Cell { form: kernel.image.form(), foreign, result });
+            }
         }
     }
-    Row { name, release, result: Ok(cells) }
+    Row { name, arch, release, result: Ok(cells) }
 }
 
 /// What becomes of the object of the kernel's byte order; of the last one, if there is none.

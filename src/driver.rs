@@ -40,7 +40,7 @@ pub struct Options {
     pub target: Target,
     /// Whether a program below class **abi** is an error.
     pub require_abi: bool,
-    /// What known kernels have, which helps to choose instructions that stock loaders patch rightly.
+    /// What known kernels have, which chooses instructions that loaders patch rightly.
     pub numbers: sema::Numbers,
 }
 

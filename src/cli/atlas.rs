@@ -36,7 +36,7 @@ enum Command {
     Build(BuildArgs),
     /// List the kernels of an atlas.
     Show(ShowArgs),
-    /// Print which numbers the kernels have at the ends of paths, which the compiler chooses instructions by.
+    /// Print the integers that all kernels of an atlas agree about, by which the compiler chooses instructions.
     Numbers(NumbersArgs),
 }
 

@@ -3,7 +3,6 @@
 use super::Exit;
 use super::files::{FileImporter, read_script, same_file, write_product, write_stdout};
 use super::messages::{FormatArg, Stop};
-use crate::atlas;
 use crate::driver::{self, Emit, Options, Summary};
 use crate::kernel::Kernel;
 use crate::object::ubpf;
@@ -109,7 +108,7 @@ impl Args {
                 },
             },
             require_abi: self.require_abi,
-            numbers: Numbers(atlas::NUMBERS),
+            numbers: Numbers::EMBEDDED,
         }
     }
 

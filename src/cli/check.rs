@@ -5,12 +5,13 @@ mod grid;
 mod kernels;
 mod matrix;
 mod sarif;
+mod table;
 
 use self::grid::{Grid, Reason, Status};
 use super::Exit;
 use super::files::{FileImporter, note, print_json, print_text, read_any, shown};
 use super::messages::{Findings, FormatArg, Stop};
-use crate::atlas::{Atlas, NUMBERS};
+use crate::atlas::Atlas;
 use crate::check::{File, check};
 use crate::diag::{Code, Diagnostic};
 use crate::driver::{self, Emit};
@@ -43,6 +44,12 @@ pub(super) struct Args {
     /// The kernels show no BTF to loaders, though their files have types
     #[arg(long)]
     no_btf: bool,
+    /// Programs that are not abi do not run on a kernel other than the one that they were compiled against
+    #[arg(long)]
+    strict_kernel: bool,
+    /// Of several files, print a row for each kernel and a column for each file
+    #[arg(long)]
+    matrix: bool,
     /// Say of each program which event and which fields it takes on each kernel, and how large it is
     #[arg(short, long)]
     verbose: bool,
@@ -119,7 +126,7 @@ fn checked(args: &Args) -> Result<Exit, Stop> {
     }
     let options = Options { policy: Policy::Strict, no_btf: args.no_btf };
     let rows = check(&files, &places, options);
-    let grid = Grid::new(&files, rows);
+    let grid = Grid::new(&files, rows, args.strict_kernel);
     args.tell(&files, &grid)?;
     Ok(exit(&grid))
 }
@@ -155,14 +162,17 @@ impl Args {
         if self.json {
             return Ok(print_json(&document::document(files, grid))?);
         }
-        print_text(&matrix::draw(files, grid, self.verbose))?;
+        let table = files.len() > 1 && !self.matrix && !self.verbose;
+        let shown =
+            if table { table::draw(files, grid) } else { matrix::draw(files, grid, self.verbose) };
+        print_text(&shown)?;
         let mut reasons: Vec<&Reason> = grid.reasons.iter().collect();
         reasons.sort_by_key(|reason| reason.file);
         for reason in reasons {
             let diags = matrix::explained(files, grid, reason);
             format.diagnostics().report(&reason.sources, &diags);
         }
-        print_text(&matrix::summary(files, grid))?;
+        print_text(&if table { table::total(files, grid) } else { matrix::summary(files, grid) })?;
         Ok(())
     }
 }
@@ -197,11 +207,13 @@ fn input(args: &Args, path: &Path) -> Result<Option<Input>, Stop> {
         let options = driver::Options {
             emit: Emit::Obj,
             target,
-            numbers: Numbers(NUMBERS),
-            ..driver::Options::default()
+            require_abi: false,
+            numbers: Numbers::EMBEDDED,
         };
-        let (output, diags) = driver::compile(&mut sources, root, &mut importer, options);
+        let (output, mut diags) = driver::compile(&mut sources, root, &mut importer, options);
         if endian == Endian::Little {
+            // It is about loaders, not about kernels: `build` says it.
+            diags.forget(Code::W1002);
             args.message_format.diagnostics().report(&sources, &diags);
         }
         let Some(output) = output else { return Ok(None) };

@@ -17,7 +17,7 @@ use crate::diag::Code;
 use crate::kernel::Form;
 use crate::object::read::Object;
 use crate::object::ubpf::Ubpf;
-use crate::relocate::{self, ApplyError, Policy, Refusal, RelocateError};
+use crate::relocate::{self, ApplyError, Foreign, Kinship, Policy, Refusal, RelocateError};
 use anyhow::anyhow;
 use clap::ValueEnum;
 use std::io::IsTerminal;
@@ -104,7 +104,8 @@ fn relocate(args: &Args) -> Result<Exit, Stop> {
             return Err(refused(&name, ubpf.as_ref(), &title, report.kernel.form, refusal));
         }
     };
-    if let Some(foreign) = report.foreign.take() {
+    let told = |foreign: &Foreign| args.strict_kernel || foreign.kinship != Kinship::Untold;
+    if let Some(foreign) = report.foreign.take().filter(told) {
         let findings = faults::foreign(&name, &title, &foreign, args.strict_kernel);
         if args.strict_kernel {
             report.refuse_foreign();

@@ -3,7 +3,7 @@
 //! An [`Access`] says where a field is believed to be found (names) and what it is believed to be (a local type, from which the object writer
 //! makes a flavor of the kernel struct). A [`CoreReloc`] is one question about it, whose answer a loader patches into an instruction.
 
-use crate::sema::hir::{Arg, Hir, KParamTy, KStep, PrototypeId};
+use crate::sema::hir::{Arg, EventKind, Hir, KParamTy, KStep, PrototypeId};
 use crate::sema::typeexpr::is_scalar_name;
 use crate::sema::types::{IntTy, Pointee, Ty};
 use indexmap::IndexSet;
@@ -127,11 +127,15 @@ pub struct ArgRead {
     pub ty: KParamTy,
     /// Whether the event may lack it.
     pub optional: bool,
+    /// Whether it is a signed C `long` in all known prototypes, of which 64 bits are wanted: where the target's has 32, the program extends it by its sign.
+    pub long: bool,
 }
 
 impl ArgRead {
     /// What an expression of that type reads.
     pub fn of(hir: &Hir, arg: &Arg, ty: &Ty) -> ArgRead {
+        let whole = matches!(ty, Ty::Int(int) if int.bits == 64);
+        let long = whole && is_signed_long(hir, arg);
         let pointer = |to| KParamTy::Ptr(Box::new(to));
         let ty = match ty {
             Ty::Ptr(Pointee::Mirror(id)) => {
@@ -151,8 +155,23 @@ impl ArgRead {
             | Ty::Struct(_)
             | Ty::Mirror(_) => KParamTy::Int(IntTy::U64),
         };
-        ArgRead { names: arg.names.clone(), ty, optional: arg.nullable }
+        ArgRead { names: arg.names.clone(), ty, optional: arg.nullable, long }
     }
+}
+
+/// Whether all prototypes that pass an argument have it as a signed `long`.
+fn is_signed_long(hir: &Hir, arg: &Arg) -> bool {
+    let mut passed = arg
+        .places
+        .iter()
+        .filter(|place| place.index.is_some())
+        .flat_map(|place| place.prototypes.iter().map(|id| (place.event.kind, *id)))
+        .peekable();
+    let is_it = |(kind, id): (EventKind, PrototypeId)| {
+        let found = hir.prototypes[id].place(kind, &arg.names);
+        found.is_some_and(|(_, ty)| *ty == KParamTy::Long { signed: true })
+    };
+    passed.peek().is_some() && passed.all(is_it)
 }
 
 /// The arguments that a script reads, each once.

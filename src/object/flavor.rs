@@ -15,6 +15,7 @@ use crate::btf::{Builder, Type, TypeId, VOID};
 use crate::ir::reloc::{Access, AccessId, CoreReloc, FieldQuestion};
 use crate::isa::code::{Code, RelocKind};
 use crate::sema::hir::{Hir, KParamTy, PrototypeId};
+use crate::sema::types::IntTy;
 use crate::target::Endian;
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxBuildHasher;
@@ -313,6 +314,7 @@ fn parameter(ty: &KParamTy, btf: &mut Builder) -> TypeId {
     let opaque = |name: &SmolStr| SmolStr::from(format!("{name}___param"));
     match ty {
         KParamTy::Int(int) => btf.int(*int),
+        KParamTy::Long { signed } => btf.int(IntTy { bits: 64, signed: *signed }),
         KParamTy::Enum(name) => {
             let (name, values) = (opaque(name), Vec::new());
             btf.add(Type::Enum { name, size: 4, signed: false, wide: false, values })

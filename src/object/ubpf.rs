@@ -149,6 +149,9 @@ pub struct Arg {
     /// Whether the event may lack it: it then reads 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// Whether it is a signed C `long` in all known prototypes, of which the program wants 64 bits: where the target's has 32, the program extends it by its sign.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub long: bool,
 }
 
 /// A form of a program: one of them is brought in for a target.
@@ -366,6 +369,9 @@ pub enum KernelType {
         size: u32,
         /// Whether it is signed.
         signed: bool,
+        /// Whether it is a C `long`, which has the size of the target's pointers.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        long: bool,
     },
     /// An enum of that name.
     Enum(String),
@@ -382,7 +388,7 @@ impl std::fmt::Display for KernelType {
         match self {
             KernelType::Void => f.write_str("void"),
             KernelType::Func => f.write_str("function"),
-            KernelType::Int { size, signed } => {
+            KernelType::Int { size, signed, .. } => {
                 write!(f, "{}{}", if *signed { 's' } else { 'u' }, size * 8)
             }
             KernelType::Enum(name) => write!(f, "enum {name}"),

@@ -10,7 +10,7 @@ use super::Place;
 use super::bring::aside_object;
 use super::candidates;
 use super::events::{self, Events, Passed, Seen, Shown};
-use super::functions::Machine;
+use super::functions::{Machine, fits_long};
 use crate::object::read::{Object, ReadError};
 use crate::object::ubpf::{
     self, Arg, Event, EventKind, Form, KernelType, Program, Prototype, PrototypeArg, Ubpf,
@@ -302,7 +302,7 @@ impl<'c, 't, 'a> Chooser<'c, 't, 'a> {
     fn bind(&self, program: &Program, event: &str, shown: &Shown) -> Result<Bound, String> {
         let known = self.known(event);
         match &shown.args {
-            Some(passed) => bind(&program.args, known, passed),
+            Some(passed) => bind(&program.args, known, passed, self.machine),
             None => agreed(&program.args, known),
         }
     }
@@ -328,17 +328,22 @@ fn take(
 }
 
 /// Binds arguments through the kernel's prototype.
-fn bind(args: &[Arg], known: &[Prototype], passed: &[Passed]) -> Result<Bound, String> {
+fn bind(
+    args: &[Arg],
+    known: &[Prototype],
+    passed: &[Passed],
+    machine: Machine,
+) -> Result<Bound, String> {
     let same = known.iter().position(|known| same_prototype(&known.args, passed));
     let by_name: Result<Vec<BoundArg>, String> =
-        args.iter().map(|arg| named(arg, passed)).collect();
+        args.iter().map(|arg| named(arg, passed, machine)).collect();
     let bound = match (by_name, same) {
         (Ok(bound), _) => bound,
         // The names are others, but the types are those of a prototype that is known.
         (Err(why), Some(same)) => {
             let placed = args.iter().map(|arg| placed(arg, &known[same].args));
             let bound: Vec<BoundArg> = placed.collect();
-            let fit = args.iter().zip(&bound).all(|(arg, bound)| fits(arg, bound, passed));
+            let fit = args.iter().zip(&bound).all(|(arg, bound)| fits(arg, bound, passed, machine));
             fit.then_some(bound).ok_or(why)?
         }
         (Err(why), None) => return Err(why),
@@ -359,10 +364,10 @@ fn bind(args: &[Arg], known: &[Prototype], passed: &[Passed]) -> Result<Bound, S
 }
 
 /// Whether an argument can be read from its place, if it has one.
-fn fits(arg: &Arg, bound: &BoundArg, passed: &[Passed]) -> bool {
+fn fits(arg: &Arg, bound: &BoundArg, passed: &[Passed], machine: Machine) -> bool {
     let Some(index) = bound.index else { return true };
     let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
-    ty.is_some_and(|ty| converts(&arg.ty, ty))
+    ty.is_some_and(|ty| fits_long(arg, ty, machine.word).unwrap_or_else(|| converts(&arg.ty, ty)))
 }
 
 /// Binds arguments without the kernel's prototype: where all known ones agree.
@@ -383,7 +388,7 @@ fn agreed(args: &[Arg], known: &[Prototype]) -> Result<Bound, String> {
 }
 
 /// An argument in the kernel's prototype, by its name.
-fn named(arg: &Arg, passed: &[Passed]) -> Result<BoundArg, String> {
+fn named(arg: &Arg, passed: &[Passed], machine: Machine) -> Result<BoundArg, String> {
     let found = arg.names.iter().find_map(|name| {
         let index = passed.iter().position(|passed| passed.name.as_ref() == Some(name))?;
         Some((name, index))
@@ -398,7 +403,7 @@ fn named(arg: &Arg, passed: &[Passed]) -> Result<BoundArg, String> {
         };
     };
     let bound = BoundArg { name: name.clone(), index: Some(index) };
-    if !fits(arg, &bound, passed) {
+    if !fits(arg, &bound, passed, machine) {
         let ty = passed.get(index).and_then(|passed| passed.ty.as_ref());
         let ty = ty.map_or_else(|| "another type".to_owned(), ToString::to_string);
         return Err(format!("the kernel passes `{name}` as `{ty}`, not as `{}`", arg.ty));
@@ -432,9 +437,10 @@ fn converts(wanted: &KernelType, passed: &KernelType) -> bool {
             | KernelType::Ptr(_) => true,
         },
         // What is narrower than its eight bytes is extended without its sign (v6.12 include/trace/bpf_probe.h: `__CAST_TO_U64`).
-        (KernelType::Int { size: wanted, .. }, KernelType::Int { size: passed, signed: true }) => {
-            wanted <= passed
-        }
+        (
+            KernelType::Int { size: wanted, .. },
+            KernelType::Int { size: passed, signed: true, .. },
+        ) => wanted <= passed,
         (
             KernelType::Int { .. } | KernelType::Enum(_),
             KernelType::Int { .. } | KernelType::Enum(_),

@@ -224,7 +224,7 @@ pub(super) fn kernel_type(btf: &Btf<'_>, id: TypeId) -> Option<KernelType> {
             Type::FuncProto { .. } => break KernelType::Func,
             Type::Int { bytes, encoding, .. } => {
                 let signed = encoding & crate::btf::encoding::SIGNED != 0;
-                break KernelType::Int { size: bytes, signed };
+                break KernelType::Int { size: bytes, signed, long: false };
             }
             Type::Enum { name, .. } => break KernelType::Enum(name.to_owned()),
             Type::Composite { union: false, name, .. } | Type::Fwd { union: false, name } => {

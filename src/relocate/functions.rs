@@ -66,8 +66,11 @@ impl Events<'_, '_> {
         }
     }
 
-    /// Whether the kernel is known to attach no programs to functions by trampolines.
-    pub(super) fn lacks_fentry(&self) -> bool {
+    /// Whether the kernel is known to attach no programs to functions by trampolines. No architecture of 32 bits has them (v6.12 `arch/*/net`: `arch_prepare_bpf_trampoline`).
+    pub(super) fn lacks_fentry(&self, machine: Machine) -> bool {
+        if machine.word < 8 {
+            return true;
+        }
         let enums = self.all(kind::ENUM, ATTACH_TYPES);
         let mut enums = enums.filter_map(|(btf, id)| btf.get(id).ok()).filter_map(|ty| match ty {
             Type::Enum { values, .. } if !values.is_empty() => Some(values),
@@ -130,11 +133,16 @@ fn in_register(btf: &Btf<'_>, ty: TypeId) -> Option<KernelType> {
 }
 
 impl Signature {
-    /// That of a known prototype, in which numbers of 64 bits may be shorter on a machine of shorter words.
+    /// That of a known prototype, in which a `long` has the machine's words.
     pub(super) fn known(prototype: &Prototype, machine: Machine) -> Signature {
         let passed = |name: &str, ty: &KernelType| {
-            let long = matches!(ty, KernelType::Int { size: 8, .. }) && machine.word < 8;
-            Passed { name: Some(name.to_owned()), ty: (!long).then(|| ty.clone()) }
+            let ty = match ty {
+                KernelType::Int { signed, long: true, .. } => {
+                    KernelType::Int { size: machine.word, signed: *signed, long: false }
+                }
+                _ => ty.clone(),
+            };
+            Passed { name: Some(name.to_owned()), ty: Some(ty) }
         };
         let ret = prototype.ret.as_ref().filter(|ret| **ret != KernelType::Void);
         Signature {
@@ -159,7 +167,7 @@ impl Signature {
         let passed = self.args.get(index).or(self.ret.as_ref());
         let ty = passed.and_then(|passed| passed.ty.as_ref());
         let probe = matches!(kind, EventKind::Kprobe | EventKind::Kretprobe);
-        let Some(ty) = ty.filter(|ty| fits(&arg.ty, ty, probe.then_some(machine.word))) else {
+        let Some(ty) = ty.filter(|ty| fits(arg, ty, probe, machine.word)) else {
             let ty = ty.map_or_else(|| "another type".to_owned(), ToString::to_string);
             return Err(format!("the kernel has `{name}` as `{ty}`, not as `{}`", arg.ty));
         };
@@ -211,13 +219,23 @@ impl Signature {
     }
 }
 
-/// Whether what is in a register is all of what a program reads there; with the size of the registers, where the program sees those of the machine.
-fn fits(wanted: &KernelType, passed: &KernelType, word: Option<u32>) -> bool {
-    match (wanted, passed) {
+/// Whether the target's type of a signed `long` that a program extends itself is what the program takes it for; none where it does not do that there.
+pub(super) fn fits_long(arg: &Arg, passed: &KernelType, word: u32) -> Option<bool> {
+    let is_it =
+        |size: u32| matches!(passed, KernelType::Int { size: s, signed: true, .. } if *s == size);
+    (arg.long && word < 8).then(|| is_it(word))
+}
+
+/// Whether what is in a register is all of what a program reads there. At a probe the program sees the machine's registers, which have that many bytes.
+fn fits(arg: &Arg, passed: &KernelType, probe: bool, word: u32) -> bool {
+    if let Some(fits) = fits_long(arg, passed, word) {
+        return fits;
+    }
+    match (&arg.ty, passed) {
         // What is one byte may be asked for its truth.
         (KernelType::Int { size: 1, .. }, KernelType::Int { size, .. }) => *size == 1,
-        (KernelType::Int { size: wanted, .. }, KernelType::Int { size, signed }) => {
-            wanted <= size || (word == Some(*size) && !signed)
+        (KernelType::Int { size: wanted, .. }, KernelType::Int { size, signed, .. }) => {
+            wanted <= size || (probe && word == *size && !signed)
         }
         (KernelType::Int { size, .. }, KernelType::Enum(_)) => (2..=4).contains(size),
         (KernelType::Ptr(wanted), KernelType::Ptr(passed)) => match &**wanted {

@@ -91,10 +91,6 @@ pub(super) fn resolve(
     let mut seen = Vec::new();
     for (i, architecture) in ARCHITECTURES.iter().enumerate() {
         let marker = field(decls, library.regs, architecture.marker).ok_or_else(missing)?;
-        // A result of 32 bits is handed over without its sign (include/trace/bpf_probe.h: `CAST_TO_U64`).
-        if architecture.narrow && !enter {
-            continue;
-        }
         match &call {
             None => seen.push((marker, None)),
             Some(call) if call.numbers[i].is_some() => seen.push((marker, call.numbers[i])),

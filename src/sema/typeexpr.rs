@@ -68,6 +68,14 @@ const WORDS: &[&str] = &[
     "unsigned",
 ];
 
+/// Those of them that are a `long` in C, which has 32 bits on machines of 32 bits.
+const LONG: &[&str] = &["aio_context_t", "clock_t", "ino_t", "off_t", "pgoff_t", "ulong"];
+
+/// Whether one of the kernel's typedefs is of a `long`.
+pub fn is_long(name: &str) -> bool {
+    LONG.contains(&name)
+}
+
 /// The integer behind one of the kernel's typedefs.
 pub fn typedef(name: &str) -> Option<IntTy> {
     let at = TYPEDEFS.binary_search_by(|(n, ..)| (*n).cmp(name)).ok()?;
@@ -111,7 +119,9 @@ impl Resolver<'_> {
     fn kind(&mut self, ty: &TypeExpr) -> Ty {
         let span = ty.span;
         match &ty.kind {
-            TypeExprKind::Int { bits, signed } => Ty::Int(IntTy { bits: *bits, signed: *signed }),
+            TypeExprKind::Int { bits, signed, .. } => {
+                Ty::Int(IntTy { bits: *bits, signed: *signed })
+            }
             // Text is never sign-extended.
             TypeExprKind::Char => Ty::Int(IntTy::U8),
             TypeExprKind::Bool => Ty::Bool,
@@ -269,7 +279,7 @@ fn kernel_name(target: &TypeExpr) -> Name {
     match &target.kind {
         TypeExprKind::Char => Name::new_static("char"),
         TypeExprKind::Bool => Name::new_static("bool"),
-        TypeExprKind::Int { bits, signed } => {
+        TypeExprKind::Int { bits, signed, .. } => {
             super::show::int(IntTy { bits: *bits, signed: *signed }).into()
         }
         TypeExprKind::Name(name) => name.clone(),

@@ -560,6 +560,8 @@ pub enum TypeExprKind {
         bits: u8,
         /// Whether it is signed.
         signed: bool,
+        /// Whether it is a `long` in C, which the kernel has with 32 bits on machines of 32 bits.
+        long: bool,
     },
     /// `char`: a byte of text.
     Char,

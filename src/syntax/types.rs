@@ -41,10 +41,14 @@ pub(super) const INT_NAMES: &[(&str, u8, bool)] = &[
     ("uintptr_t", 64, false),
 ];
 
+/// Those of them that are a `long` in C.
+const LONG_NAMES: &[&str] = &["size_t", "ssize_t", "uintptr_t"];
+
 /// The integer type of that name.
 pub(super) fn int_name(name: &str) -> Option<TypeExprKind> {
     let at = INT_NAMES.binary_search_by(|(n, ..)| (*n).cmp(name)).ok()?;
-    INT_NAMES.get(at).map(|&(_, bits, signed)| TypeExprKind::Int { bits, signed })
+    let long = LONG_NAMES.contains(&name);
+    INT_NAMES.get(at).map(|&(_, bits, signed)| TypeExprKind::Int { bits, signed, long })
 }
 
 /// The type that C's words make in any order: `unsigned long int`, `char`. `None` where they make none.
@@ -70,7 +74,8 @@ pub(super) fn c_int<'a>(words: impl Iterator<Item = &'a str>) -> Option<TypeExpr
         (0, 1 | 2, 0 | 1, 0) => 64,
         _ => return None,
     };
-    (signed + unsigned <= 1).then_some(TypeExprKind::Int { bits, signed: unsigned == 0 })
+    let (signed, once) = (unsigned == 0, signed + unsigned <= 1);
+    once.then_some(TypeExprKind::Int { bits, signed, long: long == 1 })
 }
 
 #[cfg(test)]
@@ -85,7 +90,7 @@ mod tests {
     #[test]
     fn c_words_make_types_in_any_order() {
         let is = |text: &str, bits, signed| match c_int(text.split(' ')) {
-            Some(TypeExprKind::Int { bits: b, signed: s }) => (b, s) == (bits, signed),
+            Some(TypeExprKind::Int { bits: b, signed: s, .. }) => (b, s) == (bits, signed),
             _ => false,
         };
         assert!(is("unsigned long long", 64, false));

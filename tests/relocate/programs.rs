@@ -181,6 +181,9 @@ fn loads(subjects: &[Subject], hidden: bool) {
     let mut wrong = String::new();
     for subject in subjects {
         let object = std::fs::read(&subject.path).unwrap();
+        if !crate::support::kernel::takes(&subject.name, &object) {
+            continue;
+        }
         for policy in [Policy::Strict, Policy::Libbpf] {
             let told = match relocated(&object, &target, policy) {
                 Ok(bytes) => {

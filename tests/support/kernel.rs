@@ -8,6 +8,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use ubpfc::kernel::Kernel;
+use ubpfc::object::read::Object;
+use ubpfc::relocate::{self, Options, Policy, Refusal};
 
 /// An entry of a map: the key, and a value for each processor in a per-CPU map, otherwise one.
 pub type Entry = (Vec<u8>, Vec<Vec<u8>>);
@@ -106,6 +109,45 @@ pub fn attached(object: &Path, work: impl FnOnce()) -> Dump {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     parse(&text)
 }
+
+/// Whether the running kernel can take the programs of an object: it may have been built without one of their events, and there are kernels that take no programs at functions (`fentry`, `fexit`), whatever is in them.
+/// Says so where it cannot.
+pub fn takes(name: &str, object: &[u8]) -> bool {
+    static FUNCTIONS: OnceLock<bool> = OnceLock::new();
+    let running = Kernel::open(Path::new("running"), &[]).expect("the running kernel has types");
+    let options = Options { policy: Policy::Strict, no_btf: false };
+    if let Err(Refusal::Events(lost)) = relocate::relocate(object, &running, options).result {
+        eprintln!("skipped: {name}: {lost}");
+        return false;
+    }
+    let parsed = Object::parse(object).expect("an object");
+    let functions = parsed.functions().expect("functions");
+    if !functions
+        .iter()
+        .any(|f| f.section.starts_with("fentry/") || f.section.starts_with("fexit/"))
+    {
+        return true;
+    }
+    let takes = *FUNCTIONS.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [script, object] = ["empty.ub", "empty.o"].map(|file| folder.path().join(file));
+        std::fs::write(&script, EMPTY).expect("it can be written");
+        let mut ubpfc = Command::new(env!("CARGO_BIN_EXE_ubpfc"));
+        super::run(ubpfc.arg(&script).arg("-o").arg(&object));
+        let loaded = load(&object, false);
+        if let Err(log) = &loaded {
+            assert!(log.contains("Operation not permitted"), "{log}");
+        }
+        loaded.is_ok()
+    });
+    if !takes {
+        eprintln!("skipped: {name}: this kernel takes no programs at functions");
+    }
+    takes
+}
+
+/// A program at a function that does next to nothing.
+const EMPTY: &str = "import \"net\"; user:inet_bind { @n = count(); }";
 
 /// Loads every program of an object with bpftool, where the kernel's types can be seen or are hidden; nothing stays. Gives the end of the log where that fails.
 pub fn load(object: &Path, hidden: bool) -> Result<(), String> {

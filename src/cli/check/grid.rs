@@ -8,7 +8,7 @@ use crate::cli::relocate::{faults, refused};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::kernel::Form;
 use crate::relocate::examine::{Absent, Examined};
-use crate::relocate::{Fate, Refusal};
+use crate::relocate::{Fate, Foreign, Refusal};
 use crate::source::Sources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) struct Grid {
 #[derive(Debug)]
 pub(super) struct GridRow {
     pub(super) name: String,
+    /// The architecture, as far as the name says it.
+    pub(super) arch: String,
     pub(super) release: Option<String>,
     pub(super) form: Option<Form>,
     /// Why it cannot be read.
@@ -91,9 +93,10 @@ pub(super) struct Reason {
 type Key = (usize, Code, String, String, (String, u32, u32));
 
 impl Grid {
-    /// Puts together what was found.
-    pub(super) fn new(files: &[File<'_>], rows: Vec<Row>) -> Grid {
-        let mut gather = Gather { files, reasons: Vec::new(), known: BTreeMap::new() };
+    /// Puts together what was found. With `strict_kernel`, a program that was compiled against another kernel does not run.
+    pub(super) fn new(files: &[File<'_>], rows: Vec<Row>, strict_kernel: bool) -> Grid {
+        let mut gather =
+            Gather { files, strict_kernel, reasons: Vec::new(), known: BTreeMap::new() };
         let rows = rows.into_iter().enumerate().map(|(kernel, row)| gather.row(kernel, row));
         let rows = rows.collect();
         Grid { rows, reasons: gather.reasons }
@@ -107,6 +110,7 @@ impl Grid {
 
 struct Gather<'g, 'o> {
     files: &'g [File<'o>],
+    strict_kernel: bool,
     reasons: Vec<Reason>,
     known: BTreeMap<Key, usize>,
 }
@@ -115,6 +119,7 @@ impl Gather<'_, '_> {
     fn row(&mut self, kernel: usize, row: Row) -> GridRow {
         let mut out = GridRow {
             name: row.name,
+            arch: row.arch,
             release: row.release,
             form: None,
             unread: None,
@@ -142,7 +147,10 @@ impl Gather<'_, '_> {
                             let programs = programs.map(|(program, examined)| {
                                 self.told((kernel, file, program), cell.form, examined)
                             });
-                            let programs: Vec<Told> = programs.collect();
+                            let mut programs: Vec<Told> = programs.collect();
+                            if let Some(foreign) = &cell.foreign {
+                                self.foreign((kernel, file), foreign, &mut programs);
+                            }
                             let lost = programs.iter().any(|told| told.status == Status::No);
                             let exit = if lost { Exit::Kernel } else { Exit::Done };
                             out.cells.push(Cell { exit, programs });
@@ -189,6 +197,25 @@ impl Gather<'_, '_> {
         };
         let reasons = findings.map(|findings| self.add(at.0, at.1, &[at.2], findings));
         Told { status, examined: Some(examined), reasons: reasons.unwrap_or_default() }
+    }
+
+    /// Programs that may have been compiled against another kernel.
+    fn foreign(&mut self, at: (usize, usize), foreign: &Foreign, programs: &mut [Told]) {
+        let Some(of) = self.files.get(at.1) else { return };
+        for (index, told) in programs.iter_mut().enumerate() {
+            let own = of.programs().get(index).map(|about| &about.name);
+            let own = foreign.programs.iter().filter(|program| Some(&program.name) == own);
+            let foreign = Foreign { programs: own.cloned().collect(), ..foreign.clone() };
+            if foreign.programs.is_empty() || told.status == Status::LeftOut {
+                continue;
+            }
+            let findings = faults::foreign(&of.name, KERNEL, &foreign, self.strict_kernel);
+            let reasons = self.add(at.0, at.1, &[index], findings);
+            told.reasons.extend(reasons);
+            if self.strict_kernel {
+                told.status = Status::No;
+            }
+        }
     }
 
     /// An object that cannot be for a kernel at all.

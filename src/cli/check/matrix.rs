@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// How wide the matrix is at most, in characters.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 /// Names of kernels are cut after so many characters.
 const NAME: usize = 40;
 /// What stands before the text of notes.
@@ -94,7 +94,7 @@ fn legend(grid: &Grid, columns: &[Column]) -> String {
         ("ok", "it runs, as far as the kernel's types tell"),
         ("-", "optional, and left out"),
         ("no", "it does not run"),
-        ("?", "not known"),
+        ("?", "not known, see below"),
     ];
     let there: BTreeSet<&str> =
         grid.rows.iter().flat_map(|row| columns.iter().map(|column| column.cell(row))).collect();
@@ -107,8 +107,7 @@ fn columns(files: &[File<'_>], verbose: bool) -> Vec<Column> {
     let several = files.len() > 1;
     let mut columns = Vec::new();
     for (file, of) in files.iter().enumerate() {
-        let short = of.name.rsplit('/').next().unwrap_or(&of.name);
-        let short = clean(short.strip_suffix(".ub").unwrap_or(short)).into_owned();
+        let short = short(of);
         if several && !verbose {
             columns.push(Column { title: short, file, program: None });
             continue;
@@ -120,6 +119,12 @@ fn columns(files: &[File<'_>], verbose: bool) -> Vec<Column> {
         }
     }
     columns
+}
+
+/// A file's name without its folder, and without the ending of scripts.
+pub(super) fn short(file: &File<'_>) -> String {
+    let short = file.name.rsplit('/').next().unwrap_or(&file.name);
+    clean(short.strip_suffix(".ub").unwrap_or(short)).into_owned()
 }
 
 /// What a kernel is called: its release too, where its name does not have it.
@@ -214,7 +219,7 @@ pub(super) fn explained(files: &[File<'_>], grid: &Grid, reason: &Reason) -> Dia
         let names = listed(names.map(|about| format!("`{}`", about.name)), "and");
         diagnostic.notes.push(match diagnostic.severity {
             Severity::Error => format!("it keeps {names} from running"),
-            Severity::Warning => format!("so it is not known whether {names} runs"),
+            Severity::Warning => format!("it is about {names}"),
         });
     }
     if let (true, Some(file)) =
@@ -250,6 +255,11 @@ pub(super) fn summary(files: &[File<'_>], grid: &Grid) -> String {
 pub(super) fn on(grid: &Grid, file: usize) -> Counts {
     let cells = grid.rows.iter().filter(|row| row.unread.is_none());
     let cells = cells.filter_map(|row| row.cells.get(file));
+    count(cells)
+}
+
+/// The same of some cells.
+pub(super) fn count<'g>(cells: impl Iterator<Item = &'g Cell>) -> Counts {
     let has = |cell: &Cell, status| cell.programs.iter().any(|told| told.status == status);
     let (mut runs, mut lost, mut unknown) = (0, 0, 0);
     for cell in cells {

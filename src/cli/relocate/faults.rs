@@ -201,12 +201,14 @@ pub(super) fn unknown(object: &str, kernel: &str, unknown: &[Unknown]) -> Findin
 }
 
 /// Programs that may not have been compiled against this kernel: errors, or warnings where the object says against which one they were.
-pub(super) fn foreign(object: &str, kernel: &str, foreign: &Foreign, strict: bool) -> Findings {
+pub(in crate::cli) fn foreign(
+    object: &str,
+    kernel: &str,
+    foreign: &Foreign,
+    strict: bool,
+) -> Findings {
     let mut findings = Findings::default();
     let Foreign { kinship, compiled_for, programs } = foreign;
-    if !strict && *kinship == Kinship::Untold {
-        return findings;
-    }
     let places = programs.iter().filter_map(|p| p.culprit.as_ref()).map(|(at, _)| at);
     let files = Excerpts::new(&mut findings, object, places);
     let code = if strict { Code::E0340 } else { Code::W1008 };

@@ -45,6 +45,9 @@ fn operator(op: hir::BinOp) -> Operator {
     }
 }
 
+/// A struct that every kernel has, with one pointer in it.
+const ONE_POINTER: &str = "hlist_head";
+
 impl<'h> Program<'_, 'h> {
     /// The value of a scalar expression.
     pub(super) fn scalar(&mut self, expr: &'h Expr) -> ValueId {
@@ -333,9 +336,25 @@ impl<'h> Program<'_, 'h> {
         // The upper bits of a narrow argument are not promised.
         let int = self.int_of(ty);
         if int.bits == 64 {
-            return value;
+            let long = self.unit.args.get(read).long;
+            return if long { self.long(value) } else { value };
         }
         self.extended(value, int)
+    }
+
+    /// A signed `long` that the kernel handed over without its sign where it has 32 bits (v6.12 include/trace/bpf_probe.h: `CAST_TO_U64`; registers have no more there). How many it has is told by
+    /// a struct of one pointer.
+    fn long(&mut self, value: ValueId) -> ValueId {
+        let size = self.f.value(Op::Core(CoreReloc::StructSize(ONE_POINTER.into())));
+        let cond = self.f.cond_number(CmpOp::Eq, size, 4);
+        let (mut short, mut whole, mut done) = (Join::new(), Join::new(), Join::new());
+        self.f.branch(cond, &mut short, &mut whole);
+        self.f.enter(short);
+        let extended = self.f.value(Op::Ext { value, bits: 32, signed: true });
+        self.f.jump(&mut done, vec![extended]);
+        self.f.enter(whole);
+        self.f.jump(&mut done, vec![value]);
+        self.f.enter(done)[0]
     }
 
     fn builtin(&mut self, builtin: Builtin) -> ValueId {

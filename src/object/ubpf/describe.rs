@@ -407,12 +407,13 @@ impl From<hir::EventKind> for EventKind {
 
 fn arg(wanted: &ArgRead) -> Arg {
     let names = wanted.names.iter().map(ToString::to_string).collect();
-    Arg { names, ty: kernel_type(&wanted.ty), optional: wanted.optional }
+    Arg { names, ty: kernel_type(&wanted.ty), optional: wanted.optional, long: wanted.long }
 }
 
 fn kernel_type(ty: &KParamTy) -> KernelType {
     match ty {
-        KParamTy::Int(int) => KernelType::Int { size: int.size(), signed: int.signed },
+        KParamTy::Int(int) => KernelType::Int { size: int.size(), signed: int.signed, long: false },
+        KParamTy::Long { signed } => KernelType::Int { size: 8, signed: *signed, long: true },
         KParamTy::Enum(name) => KernelType::Enum(name.to_string()),
         KParamTy::Struct(name) => KernelType::Struct(name.to_string()),
         KParamTy::Union(name) => KernelType::Union(name.to_string()),

@@ -19,7 +19,7 @@ impl Chooser<'_, '_, '_> {
         if !probe && !self.shows_btf {
             return Err("the kernel shows no BTF, by which it checks such programs".into());
         }
-        if !probe && self.events.lacks_fentry() {
+        if !probe && self.events.lacks_fentry(self.machine) {
             return Err("the kernel attaches no programs to functions in this way".into());
         }
         match self.events.function(name) {

@@ -64,10 +64,19 @@ impl Collector<'_> {
     fn param_type(&mut self, ty: &TypeExpr) -> Option<KParamTy> {
         let int = |bits, signed| Some(KParamTy::Int(IntTy { bits, signed }));
         match &ty.kind {
-            TypeExprKind::Int { bits, signed } => int(*bits, *signed),
+            TypeExprKind::Int { signed, long: true, .. } => {
+                Some(KParamTy::Long { signed: *signed })
+            }
+            TypeExprKind::Int { bits, signed, long: false } => int(*bits, *signed),
             TypeExprKind::Char | TypeExprKind::Bool => int(8, false),
             TypeExprKind::Name(name) => {
-                let known = typeexpr::typedef(name).map(KParamTy::Int);
+                let long = |int: IntTy| KParamTy::Long { signed: int.signed };
+                let known = typeexpr::typedef(name);
+                let known = if typeexpr::is_long(name) {
+                    known.map(long)
+                } else {
+                    known.map(KParamTy::Int)
+                };
                 if known.is_none() {
                     // The same message as for any other type.
                     typeexpr::resolve_kernel(&self.decls, ty, &mut self.diags);
@@ -138,6 +147,7 @@ fn same_kind(a: &KParamTy, b: &KParamTy) -> bool {
             let same = left.iter().zip(right).all(|(a, b)| same_kind(a, b));
             left.len() == right.len() && more == others && same && same_kind(a, b)
         }
+        _ if a.int().is_some() => b.int().is_some(),
         _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
 }
@@ -146,6 +156,8 @@ fn same_kind(a: &KParamTy, b: &KParamTy) -> bool {
 pub(super) fn kernel_type(ty: &KParamTy) -> String {
     match ty {
         KParamTy::Int(int) => show::int(*int),
+        KParamTy::Long { signed: true } => "long".to_owned(),
+        KParamTy::Long { signed: false } => "unsigned long".to_owned(),
         KParamTy::Enum(name) => format!("enum {name}"),
         KParamTy::Struct(name) => format!("struct {name}"),
         KParamTy::Union(name) => format!("union {name}"),

@@ -210,12 +210,12 @@ impl Collector<'_> {
         match (ty, pointee) {
             (Ty::Error, _) => true,
             // The kernel passes a narrow number without its sign (v6.12 include/trace/bpf_probe.h: `__CAST_TO_U64`).
-            (Ty::Int(int), None) => match kernel {
-                KParamTy::Int(passed) => !passed.signed || int.bits <= passed.bits,
-                _ => matches!(kernel, KParamTy::Enum(_)),
+            (Ty::Int(int), None) => match kernel.int() {
+                Some(passed) => !passed.signed || int.bits <= passed.bits,
+                None => matches!(kernel, KParamTy::Enum(_)),
             },
             (Ty::Bool | Ty::Enum(_), None) => {
-                matches!(kernel, KParamTy::Int(_) | KParamTy::Enum(_))
+                kernel.int().is_some() || matches!(kernel, KParamTy::Enum(_))
             }
             (Ty::Ptr(Pointee::Mirror(id)), Some(KParamTy::Struct(name))) => {
                 self.decls.hir.mirrors[*id].kernel == *name
@@ -368,9 +368,9 @@ fn function(target: &Ident) -> Result<&str, Box<Diagnostic>> {
 
 /// Whether all of a value that a program reads is in a register: what is beyond the width of the kernel's type is not promised.
 fn fits_register(ty: &Ty, passed: &KParamTy) -> bool {
-    let bits = match passed {
-        KParamTy::Int(int) => int.bits,
-        KParamTy::Enum(_) => 32,
+    let bits = match (passed.int(), passed) {
+        (Some(int), _) => int.bits,
+        (None, KParamTy::Enum(_)) => 32,
         _ => return true,
     };
     match ty {

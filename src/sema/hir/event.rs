@@ -143,6 +143,11 @@ pub struct PrototypeParam {
 pub enum KParamTy {
     /// An integer or bool.
     Int(IntTy),
+    /// A C `long` or a typedef of it: as long as the target's pointers.
+    Long {
+        /// Whether it is signed.
+        signed: bool,
+    },
     /// An enum of that name.
     Enum(SmolStr),
     /// A struct of that name.
@@ -162,4 +167,20 @@ pub enum KParamTy {
         /// Whether it takes more than these.
         variadic: bool,
     },
+}
+
+impl KParamTy {
+    /// The integer that it is, a `long` being as long as it is anywhere.
+    pub fn int(&self) -> Option<IntTy> {
+        match self {
+            KParamTy::Int(int) => Some(*int),
+            KParamTy::Long { signed } => Some(IntTy { bits: 64, signed: *signed }),
+            KParamTy::Enum(_)
+            | KParamTy::Struct(_)
+            | KParamTy::Union(_)
+            | KParamTy::Void
+            | KParamTy::Ptr(_)
+            | KParamTy::Func { .. } => None,
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) enum KnownLeaf {
 /// The integer that a scalar type is kept as.
 fn scalar(ty: &TypeExpr) -> Option<IntTy> {
     match &ty.kind {
-        TypeExprKind::Int { bits, signed } => Some(IntTy { bits: *bits, signed: *signed }),
+        TypeExprKind::Int { bits, signed, .. } => Some(IntTy { bits: *bits, signed: *signed }),
         TypeExprKind::Char | TypeExprKind::Bool => Some(IntTy::U8),
         TypeExprKind::Enum(_) => Some(IntTy::U32),
         TypeExprKind::Name(name) => typedef(name),

@@ -11,6 +11,9 @@ use std::cmp::Ordering;
 pub struct Numbers(pub &'static str);
 
 impl Numbers {
+    /// What the kernels of the atlas agree about: made by `ubpfc atlas numbers`.
+    pub const EMBEDDED: Numbers = Numbers(include_str!("../../../uapi/kernels.numbers"));
+
     /// What the end of a path is taken for that is declared as `leaf`.
     pub(super) fn corrected(self, leaf: KLeaf, last: &KHop) -> KLeaf {
         match leaf {

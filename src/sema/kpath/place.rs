@@ -79,7 +79,9 @@ impl Place {
 /// How a type is written in messages.
 pub(super) fn written(ty: &TypeExpr) -> String {
     match &ty.kind {
-        TypeExprKind::Int { bits, signed } => format!("{}{bits}", if *signed { 's' } else { 'u' }),
+        TypeExprKind::Int { bits, signed, .. } => {
+            format!("{}{bits}", if *signed { 's' } else { 'u' })
+        }
         TypeExprKind::Char => "char".to_owned(),
         TypeExprKind::Bool => "bool".to_owned(),
         TypeExprKind::Void => "void".to_owned(),

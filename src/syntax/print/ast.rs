@@ -249,7 +249,7 @@ fn expr(value: &Expr) -> Sexp {
 
 fn ty(value: &TypeExpr) -> Sexp {
     match &value.kind {
-        TypeExprKind::Int { bits, signed } => {
+        TypeExprKind::Int { bits, signed, .. } => {
             Sexp::atom(format!("{}{bits}", if *signed { 's' } else { 'u' }))
         }
         TypeExprKind::Char => Sexp::atom("char"),
