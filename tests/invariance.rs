@@ -20,6 +20,7 @@ use ubpfc::kernel::Kernel;
 use ubpfc::object::read::Object;
 use ubpfc::object::ubpf::{Field, Type};
 use ubpfc::relocate::{self, Options};
+use ubpfc::sema::Numbers;
 use ubpfc::sema::hir::Attach;
 use ubpfc::target::{Cpu, Endian};
 
@@ -286,7 +287,8 @@ fn end_texts_of(fields: &[Field], bytes: &mut [u8]) {
 fn an_object_sees_the_same_on_every_kernel() {
     let mut told = String::new();
     for (name, text) in scripts() {
-        let script = Script::new(&text).unwrap_or_else(|told| panic!("{name}: {told}"));
+        let script = Script::knowing(&text, Numbers::EMBEDDED);
+        let script = script.unwrap_or_else(|told| panic!("{name}: {told}"));
         // What reads nothing of the kernel is run for what becomes of its code.
         let all = targets();
         let kernels = if name.contains("testdata/exec") { &all[..4] } else { &all[..] };
