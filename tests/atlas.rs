@@ -130,8 +130,9 @@ fn an_object_becomes_the_same_for_a_kernel_of_an_atlas_as_for_the_kernel() {
         let [little, big] = &both;
         let objects = if kernel.name.starts_with("s390x") { big } else { little };
         for (number, (name, object)) in objects.iter().enumerate() {
-            // Without optimisation, some of them on each kernel, and the survey on all.
-            if cfg!(debug_assertions) && name != "survey" && !(at + number).is_multiple_of(5) {
+            // Without optimisation, some of them on each kernel, and the survey on some.
+            let part = if name == "survey" { 4 } else { 12 };
+            if cfg!(debug_assertions) && !(at + number).is_multiple_of(part) {
                 continue;
             }
             all += 1;
@@ -154,7 +155,7 @@ fn the_atlas_in_the_program_covers_the_library_and_answers_as_the_files_of_its_k
             unknown.is_empty(),
             "the library asks more than the atlas tells, such as {first:?}; make it anew: {REBUILD}"
         );
-        for kernel in kernels::all() {
+        for (at, kernel) in kernels::all().iter().enumerate() {
             let big = kernel.name.starts_with("s390x");
             let known = atlas.kernels().iter().find(|entry| entry.name == called(kernel).0);
             let Some(known) = known else {
@@ -165,7 +166,10 @@ fn the_atlas_in_the_program_covers_the_library_and_answers_as_the_files_of_its_k
             let identity = opened(kernel).identity();
             assert_eq!(atlas.open(known).unwrap().identity(), known.identity);
             if known.identity == identity && big == (endian == Endian::Big) {
-                same("the survey", &survey, atlas, kernel);
+                // Without optimisation, on some: it takes long.
+                if big || !cfg!(debug_assertions) || at.is_multiple_of(4) {
+                    same("the survey", &survey, atlas, kernel);
+                }
             } else {
                 let here = kernel.path.starts_with(support::package("testdata"));
                 assert!(!here || known.identity == identity, "{}: {REBUILD}", kernel.name);
@@ -272,7 +276,7 @@ fn a_broken_atlas_is_an_error_wherever_it_is_broken() {
     let survey = survey(Endian::Little);
     let file = atlas_of(&[&survey], &[OLD, NEW].map(|name| given(kernels::named(name))));
     assert!(look_at(&file).unwrap() > 100);
-    for at in 0..file.len() {
+    for at in (0..file.len()).step_by(if cfg!(debug_assertions) { 13 } else { 1 }) {
         let mut changed = file.clone();
         changed[at] ^= 1 << (at % 8);
         assert!(look_at(&changed).is_err(), "byte {at}");

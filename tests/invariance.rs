@@ -20,8 +20,7 @@ use ubpfc::kernel::Kernel;
 use ubpfc::object::read::Object;
 use ubpfc::object::ubpf::{Field, Type};
 use ubpfc::relocate::{self, Options};
-use ubpfc::sema::Numbers;
-use ubpfc::sema::hir::Attach;
+use ubpfc::sema::hir::{Attach, EventKind, Program};
 use ubpfc::target::{Cpu, Endian};
 
 /// What a kernel is unless every one is asked for: as different as they come.
@@ -287,8 +286,13 @@ fn end_texts_of(fields: &[Field], bytes: &mut [u8]) {
 fn an_object_sees_the_same_on_every_kernel() {
     let mut told = String::new();
     for (name, text) in scripts() {
-        let script = Script::knowing(&text, Numbers::EMBEDDED);
-        let script = script.unwrap_or_else(|told| panic!("{name}: {told}"));
+        let script = Script::new(&text).unwrap_or_else(|told| panic!("{name}: {told}"));
+        let mut events = script.hir.programs.iter().flat_map(Program::events);
+        if events.any(|event| event.kind != EventKind::Tracepoint) {
+            // Images have no registers of functions; `tests/functions.rs` runs programs at these.
+            eprintln!("{name}: at functions");
+            continue;
+        }
         // What reads nothing of the kernel is run for what becomes of its code.
         let all = targets();
         let kernels = if name.contains("testdata/exec") { &all[..4] } else { &all[..] };

@@ -19,15 +19,9 @@ pub struct Script {
 impl Script {
     /// Analyzes a script; the error is what the compiler says.
     pub fn new(text: &str) -> Result<Script, String> {
-        Script::knowing(text, sema::Numbers::default())
-    }
-
-    /// The same, with what known kernels have.
-    pub fn knowing(text: &str, numbers: sema::Numbers) -> Result<Script, String> {
         let mut sources = Sources::new();
         let root = sources.add("test.ub", text, Origin::User);
-        let library = &mut sema::imports::Library;
-        let (hir, diags) = sema::analyze_knowing(&mut sources, root, library, numbers);
+        let (hir, diags) = sema::analyze(&mut sources, root, &mut sema::imports::Library);
         if diags.has_errors() {
             return Err(told(&diags, &sources));
         }

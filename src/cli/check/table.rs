@@ -109,7 +109,8 @@ pub(super) fn total(files: &[File<'_>], grid: &Grid) -> String {
         tenths % 10
     );
     if counts.lost > 0 {
-        let _ = write!(out, "; {} do not", counts.lost);
+        let does = if counts.lost == 1 { "does" } else { "do" };
+        let _ = write!(out, "; {} {does} not", counts.lost);
     }
     if counts.unknown > 0 {
         let _ = write!(out, "; of {} it is not known", counts.unknown);
