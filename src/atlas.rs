@@ -9,6 +9,7 @@ mod blocks;
 mod build;
 mod entry;
 mod find;
+mod leaves;
 mod numbers;
 mod questions;
 mod types;

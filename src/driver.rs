@@ -40,6 +40,8 @@ pub struct Options {
     pub target: Target,
     /// Whether a program below class **abi** is an error.
     pub require_abi: bool,
+    /// What known kernels have, which chooses instructions that loaders patch rightly.
+    pub numbers: sema::Numbers,
 }
 
 /// What a compilation made.
@@ -116,7 +118,7 @@ fn run(
         return Some(text(syntax::print_ast(&parsed.file)));
     }
 
-    let (hir, found) = sema::analyze(sources, root, importer);
+    let (hir, found) = sema::analyze_knowing(sources, root, importer, options.numbers);
     diags.extend(found);
     if options.require_abi {
         diags.extend(require_abi(&hir));

@@ -32,6 +32,7 @@ pub mod types;
 pub mod unbuilt;
 
 pub use imports::Importer;
+pub use kpath::numbers::Numbers;
 pub use print::print;
 
 use crate::diag::{Code, Diags};
@@ -42,8 +43,18 @@ use hir::Hir;
 ///
 /// Never fails: what is wrong is left out of the HIR or marked in it, and told in the diagnostics.
 pub fn analyze(sources: &mut Sources, root: FileId, importer: &mut dyn Importer) -> (Hir, Diags) {
+    analyze_knowing(sources, root, importer, Numbers::default())
+}
+
+/// The same, with what known kernels have at the ends of paths: it chooses between instructions, and changes neither the meaning nor what is an error.
+pub fn analyze_knowing(
+    sources: &mut Sources,
+    root: FileId,
+    importer: &mut dyn Importer,
+    numbers: Numbers,
+) -> (Hir, Diags) {
     let (files, mut diags) = imports::load(sources, root, importer, syscall::library);
-    let (decls, findings) = decls::collect(sources, &files);
+    let (decls, findings) = decls::collect(sources, &files, numbers);
     diags.extend(findings);
     let hir = programs::analyze(sources, decls, &files, &mut diags);
     if diags.has_errors() {

@@ -6,13 +6,14 @@
 mod support;
 
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use support::cli::{Folder, NEW, OLD, status, text};
 use support::kernels::{self, KernelTypes};
 use support::objects;
 use ubpfc::atlas::{Atlas, AtlasError, Given, NotFound, Unknown, build};
-use ubpfc::btf::kind;
+use ubpfc::btf::{Btf, Type, TypeId, encoding, kind};
 use ubpfc::driver;
 use ubpfc::kernel::{Kernel, Places};
 use ubpfc::library::Library;
@@ -20,7 +21,7 @@ use ubpfc::object::btf_ext::CoreKind;
 use ubpfc::object::read::Object;
 use ubpfc::object::ubpf::EventKind;
 use ubpfc::relocate::{self, Asked, Options, Policy, Refusal, Relocation};
-use ubpfc::sema::imports;
+use ubpfc::sema::{Numbers, imports};
 use ubpfc::target::{Endian, Target};
 
 /// How the atlas in the program is made anew.
@@ -175,6 +176,72 @@ fn the_atlas_in_the_program_covers_the_library_and_answers_as_the_files_of_its_k
             }
         }
     }
+}
+
+#[test]
+fn the_table_of_numbers_is_what_the_atlas_in_the_program_gives() {
+    let table = Atlas::embedded().unwrap().leaves().unwrap();
+    let rebuild = "cargo run -- atlas numbers > FILE && mv FILE uapi/kernels.numbers";
+    assert!(table == Numbers::EMBEDDED.0, "the table is another; make it anew: {rebuild}");
+    let paths: Vec<_> = table.lines().map(|line| line.split_once(' ').unwrap().0).collect();
+    assert!(paths.is_sorted());
+    assert!(paths.len() > 200, "{} lines", paths.len());
+}
+
+/// Everything that members of a struct lead to along a path, as integers are written in the table; other things as `?`.
+fn ends(btf: &Btf<'_>, at: TypeId, path: &str, found: &mut Vec<String>) {
+    let at = btf.strip(at).unwrap();
+    let members = match btf.get(at).unwrap() {
+        Type::Array { elem, .. } => return ends(btf, elem, path, found),
+        Type::Composite { members, .. } => members,
+        _ => return,
+    };
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    for member in &members {
+        match (member.name, rest) {
+            ("", _) => ends(btf, member.ty, path, found),
+            (own, Some(rest)) if own == name => ends(btf, member.ty, rest, found),
+            (own, None) if own == name => {
+                found.push(match btf.get(btf.strip(member.ty).unwrap()) {
+                    Ok(Type::Int { bytes, encoding, .. }) if member.bit_width == 0 => {
+                        let signed = encoding & encoding::SIGNED != 0;
+                        format!("{}{}", if signed { 's' } else { 'u' }, bytes * 8)
+                    }
+                    _ => "?".to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn all_types_of_the_kernels_have_the_numbers_of_the_table() {
+    let mut seen = BTreeSet::new();
+    for kernel in kernels::all() {
+        // The table tells of the kernels in the atlas.
+        if Atlas::embedded().unwrap().kernel(called(kernel).0).is_err() {
+            continue;
+        }
+        let mut btf = Btf::parse(kernel.btf()).unwrap();
+        btf.set_pointer_size(kernel.pointer_size());
+        let lines = Numbers::EMBEDDED.0.lines().map(|line| line.split_once(' ').unwrap());
+        let lines: Vec<_> = lines.collect();
+        let roots: BTreeSet<&str> =
+            lines.iter().map(|(path, _)| path.split_once('.').unwrap().0).collect();
+        let roots: Vec<&str> = roots.into_iter().collect();
+        let types: BTreeMap<&str, _> = roots.iter().copied().zip(btf.find(&roots)).collect();
+        for (line, number) in lines {
+            let (root, path) = line.split_once('.').unwrap();
+            let mut found = Vec::new();
+            types[root].iter().for_each(|id| ends(&btf, *id, path, &mut found));
+            assert!(found.iter().all(|n| n == number), "{line} on {}: {found:?}", kernel.name);
+            if !found.is_empty() {
+                seen.insert(line);
+            }
+        }
+    }
+    assert!(seen.len() * 10 > Numbers::EMBEDDED.0.lines().count() * 9, "{}", seen.len());
 }
 
 #[test]

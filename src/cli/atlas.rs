@@ -36,6 +36,18 @@ enum Command {
     Build(BuildArgs),
     /// List the kernels of an atlas.
     Show(ShowArgs),
+    /// Print the integers that all kernels of an atlas agree about, by which the compiler chooses instructions.
+    Numbers(NumbersArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct NumbersArgs {
+    /// The atlas [default: the one in this program]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How to write diagnostics
+    #[arg(long, value_enum, default_value = "human")]
+    message_format: FormatArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +84,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let (done, format) = match &args.command {
         Command::Build(args) => (make(args), args.message_format),
         Command::Show(args) => (show(args), args.message_format),
+        Command::Numbers(args) => (numbers(args), args.message_format),
     };
     done.map_or_else(|stop| stop.say(format), |()| Exit::Done)
 }
@@ -176,6 +189,12 @@ struct KernelReport<'a> {
     shows_btf: bool,
     identity: Option<String>,
     bytes: usize,
+}
+
+fn numbers(args: &NumbersArgs) -> Result<(), Stop> {
+    let leaves = kernel::atlas(args.file.as_deref())?.leaves();
+    print_text(&leaves.map_err(|error| anyhow!("{error}"))?)?;
+    Ok(())
 }
 
 fn show(args: &ShowArgs) -> Result<(), Stop> {

@@ -7,6 +7,7 @@ use crate::driver::{self, Emit, Options, Summary};
 use crate::kernel::Kernel;
 use crate::object::ubpf;
 use crate::relocate;
+use crate::sema::Numbers;
 use crate::sema::hir::ClassLevel;
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
@@ -107,6 +108,7 @@ impl Args {
                 },
             },
             require_abi: self.require_abi,
+            numbers: Numbers::EMBEDDED,
         }
     }
 

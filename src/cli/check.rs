@@ -17,6 +17,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::driver::{self, Emit};
 use crate::relocate::examine::Covers;
 use crate::relocate::{Options, Policy, Refusal, Subject};
+use crate::sema::Numbers;
 use crate::sema::imports::Library;
 use crate::source::{Origin, Sources};
 use crate::target::{Endian, Target};
@@ -203,7 +204,12 @@ fn input(args: &Args, path: &Path) -> Result<Option<Input>, Stop> {
         let root = sources.add(name.clone(), text.clone(), Origin::User);
         let mut importer = FileImporter { folders: args.import.clone(), library: Library };
         let target = Target { endian, ..Target::default() };
-        let options = driver::Options { emit: Emit::Obj, target, require_abi: false };
+        let options = driver::Options {
+            emit: Emit::Obj,
+            target,
+            require_abi: false,
+            numbers: Numbers::EMBEDDED,
+        };
         let (output, mut diags) = driver::compile(&mut sources, root, &mut importer, options);
         if endian == Endian::Little {
             // It is about loaders, not about kernels: `build` says it.

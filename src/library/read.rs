@@ -7,6 +7,7 @@ use super::{
     Type,
 };
 use crate::diag::Diags;
+use crate::sema::Numbers;
 use crate::sema::decls::{self, Decls, TypeDecl, ValueDecl};
 use crate::sema::hir::{self, ConstValue, EnumeratorValue, Hir};
 use crate::sema::imports::{self, Importer, LoadedFile};
@@ -39,7 +40,7 @@ impl Library {
             .filter_map(|name| Some((importer.find(name, root, sources).ok()?.name, *name)))
             .collect();
         let (files, mut diags) = imports::load(sources, root, importer, |_| None);
-        let (decls, findings) = decls::collect(sources, &files);
+        let (decls, findings) = decls::collect(sources, &files, Numbers::default());
         diags.extend(findings);
         let mut library = Library::default();
         for (file_name, name) in &named {

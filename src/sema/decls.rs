@@ -14,6 +14,7 @@ mod values;
 pub use collect::collect;
 
 use super::hir::{Arg, EnumId, Event, Hir, MapKind, MirrorId, ParamId, PrototypeId, StructId};
+use super::kpath::numbers::Numbers;
 use super::types::Ty;
 use crate::source::Span;
 use crate::syntax::ast::{Name, TypeExpr};
@@ -45,6 +46,8 @@ pub struct Decls {
     pub functions: Table<Vec<PrototypeId>>,
     /// Settings of `config` blocks.
     pub config: Config,
+    /// What known kernels have.
+    pub numbers: Numbers,
 }
 
 impl Decls {

@@ -5,6 +5,7 @@
 //! target; types, which choose the instructions, from a cast on the path, the width after `:`, a `kernel struct` declaration, or the field's type, in that order.
 
 mod leaf;
+pub mod numbers;
 mod place;
 pub mod show;
 
@@ -389,6 +390,10 @@ impl Lower<'_> {
             leaf => leaf,
         };
         let hops = place.finish(KThen::Leaf);
+        let leaf = match hops.last() {
+            Some(last) => self.decls.numbers.corrected(leaf, last),
+            None => leaf,
+        };
         Some(KExpr { kind: KExprKind::Path(KPath { hops, leaf, span }), ty, span })
     }
 }

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreed;
 mod aya;
 mod compare;
 mod crate_btf;

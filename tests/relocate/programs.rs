@@ -68,7 +68,11 @@ fn theirs(folder: &Path) -> Vec<Subject> {
 }
 
 /// Relocates an object; the error is in words.
-fn relocated(bytes: &[u8], target: &Target<'_>, policy: Policy) -> Result<Vec<u8>, Refusal> {
+pub(super) fn relocated(
+    bytes: &[u8],
+    target: &Target<'_>,
+    policy: Policy,
+) -> Result<Vec<u8>, Refusal> {
     let object = Object::parse(bytes).unwrap();
     let plan = relocate::plan(&object, target, policy).map_err(Refusal::Plan)?;
     let applied = relocate::apply(bytes, &object, &plan, policy).map_err(Refusal::Apply)?;
@@ -77,7 +81,7 @@ fn relocated(bytes: &[u8], target: &Target<'_>, policy: Policy) -> Result<Vec<u8
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "it is shown where a test fails")]
-enum Refusal {
+pub(super) enum Refusal {
     Plan(RelocateError),
     Apply(ApplyError),
 }
@@ -97,7 +101,7 @@ fn filled_in(object: &Object<'_>, section: &str, start: u64, code: &[Insn]) -> B
 }
 
 /// What differs between an object that was relocated here and the programs of libbpf.
-fn differences(ours: &[u8], theirs: &libbpf::Answer) -> String {
+pub(super) fn differences(ours: &[u8], theirs: &libbpf::Answer) -> String {
     let object = Object::parse(ours).unwrap();
     let mut told = String::new();
     let mut compared = 0;

@@ -14,7 +14,7 @@ fn collect(name: &str, script: &str) -> Decls {
     let mut sources = Sources::new();
     let root = sources.add(name, script, Origin::User);
     let (files, mut diags) = imports::load(&mut sources, root, &mut Library, |_| None);
-    let (decls, findings) = decls::collect(&sources, &files);
+    let (decls, findings) = decls::collect(&sources, &files, ubpfc::sema::Numbers::default());
     diags.extend(findings);
     assert!(diags.is_empty(), "{}", shown(&sources, &diags));
     decls

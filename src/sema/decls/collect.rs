@@ -8,6 +8,7 @@ use super::{Decls, Table, TypeDecl, ValueDecl};
 use crate::diag::{Code, Diagnostic, Diags};
 use crate::sema::hir::{Enum, Mirror, Struct};
 use crate::sema::imports::LoadedFile;
+use crate::sema::kpath::numbers::Numbers;
 use crate::sema::show::{MAX_NAME, name_too_long};
 use crate::sema::types::IntTy;
 use crate::sema::unbuilt::unbuilt;
@@ -15,10 +16,10 @@ use crate::source::{Origin, Sources, Span};
 use crate::syntax::ast::{EnumDecl, Ident, Item, ItemKind, Name, StructDecl, StructKind};
 
 /// The declarations of all files.
-pub fn collect(sources: &Sources, files: &[LoadedFile]) -> (Decls, Diags) {
+pub fn collect(sources: &Sources, files: &[LoadedFile], numbers: Numbers) -> (Decls, Diags) {
     let mut collector = Collector {
         sources,
-        decls: Decls::default(),
+        decls: Decls { numbers, ..Decls::default() },
         diags: Diags::new(),
         declared: Default::default(),
     };
