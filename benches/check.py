@@ -1,80 +1,83 @@
 #!/usr/bin/env python3
-"""Compares `ubpfc check` with libbpf, which opens and relocates the same object for the same kernels: whole processes on one core, and ratios (theirs / ours).
+"""What `ubpfc check` costs: over an atlas beside compiling alone, and over files of kernels' types in kernels a second. Whole processes on one core.
 
-    cargo build --release && benches/check.py KERNELS [--rounds 20]
+    cargo build --release && benches/check.py [FOLDER…] [--rounds 20]
 
-KERNELS is a folder of kernels' types (`NAME.btf` or `NAME.btf.xz`; they are unpacked first). Two things are measured: all kernels as they are, and the few types of each that the object asks about,
-sixteen times over, which tells what a kernel costs beside reading it. libbpf runs once for each kernel; `check` once for all. Ratios are medians over rounds of runs next to each other.
+Kernels are those of testdata/kernels, of $UBPFC_KERNELS, and of the folders given (`NAME.btf` or `NAME.btf.xz`; they are unpacked first), at most 50. An atlas is made of them;
+where they are fewer than the embedded one has, that one is taken. Compiling and checking are run next to each other, in turn; what is told of the two is the median of their differences.
 """
 
 import argparse
 import lzma
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 
-from compare import OURS, ROOT, run
-from relocate import libbpf, read
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OURS = ROOT / "target/release/ubpfc"
+SCRIPTS = ("runqlat", "switch", "biosnoop", "syscount")
+MOST = 50
 
 
-def unpack(folder, out):
+def unpack(folders, out):
     out.mkdir()
-    for path in sorted(folder.iterdir()):
-        name = path.name.removesuffix(".xz")
-        if name.endswith(".btf") and "--" not in name:
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            name = path.name.removesuffix(".xz")
+            full = len(list(out.iterdir())) >= MOST
+            if full or not name.endswith(".btf") or "--" in name or (out / name).exists():
+                continue
             data = path.read_bytes()
             (out / name).write_bytes(lzma.decompress(data) if path.suffix == ".xz" else data)
-            read(out / name)
     return out
 
 
-def few(kernels, thing, out, times=16):
-    """The types of each kernel that an object asks about, so many times over."""
-    out.mkdir()
-    for kernel in sorted(kernels.iterdir()):
-        small = out / kernel.name
-        subprocess.run([str(OURS), "btf", str(kernel), "--for", str(thing), "-o", str(small)], check=True, capture_output=True)
-        for number in range(1, times):
-            (out / f"{number}-{kernel.name}").write_bytes(small.read_bytes())
-    return out
-
-
-def check(thing, kernels):
-    """Seconds by the clock. That some programs do not run somewhere is no failure."""
-    command = ["taskset", "-c", "0", str(OURS), "check", str(thing), "-k", str(kernels), "--json"]
-    environment = os.environ | {"RAYON_NUM_THREADS": "1"}
-    return run(["env", *[f"{k}={v}" for k, v in environment.items() if k == "RAYON_NUM_THREADS"], "sh", "-c", '"$@" > /dev/null 2>&1; true', "sh", *command])[0]
+def seconds(*args):
+    """Of the processor, user's and system's, so that whatever else runs counts little. That some programs do not run somewhere (1, 3) is no failure."""
+    command = ["taskset", "-c", "0", str(OURS), *map(str, args)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"RAYON_NUM_THREADS": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in (0, 1, 3):
+        sys.exit(f"{command}: {done.stderr.decode()}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kernels", type=pathlib.Path)
+    parser.add_argument("folders", type=pathlib.Path, nargs="*")
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     if not OURS.exists():
         sys.exit("build it first: cargo build --release")
+    given = [pathlib.Path(os.environ[name]) for name in ("UBPFC_KERNELS",) if name in os.environ]
     with tempfile.TemporaryDirectory() as name:
         tmp = pathlib.Path(name)
-        kernels = unpack(args.kernels, tmp / "kernels")
-        loader = libbpf(tmp)
-        for script in ("runqlat", "exitsnoop"):
-            thing = tmp / f"{script}.o"
-            subprocess.run([str(OURS), str(ROOT / f"examples/{script}.ub"), "-o", str(thing)], check=True, capture_output=True)
-            files = sorted(kernels.iterdir())
-            each = f'for k in "$@"; do taskset -c 0 {loader} {thing} $k > /dev/null 2>&1; done; true'
-            ours, theirs = [], []
+        kernels = unpack([ROOT / "testdata/kernels", *given, *args.folders], tmp / "kernels")
+        files = len(list(kernels.iterdir()))
+        embedded = subprocess.run([str(OURS), "atlas", "show", "--json"], check=True, capture_output=True).stdout
+        count, atlas = embedded.count(b'"release"'), []
+        if files > count:
+            subprocess.run([str(OURS), "atlas", "build", str(kernels), "-o", str(tmp / "atlas")], check=True, capture_output=True)
+            count, atlas = files, ["--atlas", tmp / "atlas"]
+        for script in SCRIPTS:
+            source = ROOT / f"examples/{script}.ub"
+            compiled, checked, read = [], [], []
             for _ in range(args.rounds):
-                ours.append(check(thing, kernels))
-                theirs.append(run(["sh", "-c", each, "sh", *map(str, files)])[0])
-            ratio = statistics.median(b / a for a, b in zip(ours, theirs))
-            print(f"{script}: {len(files)} kernels in {min(ours) * 1000:.0f} / {statistics.median(ours) * 1000:.0f} ms: {len(files) / statistics.median(ours):.0f} a second; libbpf takes {ratio:.1f} times as long (load {os.getloadavg()[0]:.1f})")
-            small = few(kernels, thing, tmp / f"few-{script}")
-            count = len(list(small.iterdir()))
-            runs = [check(thing, small) for _ in range(args.rounds)]
-            print(f"{script}: {count} times the few types that it asks about in {min(runs) * 1000:.0f} / {statistics.median(runs) * 1000:.0f} ms: {statistics.median(runs) / count * 1e6:.0f} us each", flush=True)
+                compiled.append(seconds(source, "-o", tmp / f"{script}.o"))
+                checked.append(seconds("check", source, *atlas))
+                read.append(seconds("check", source, "--no-atlas", "-k", kernels))
+            more = statistics.median(b - a for a, b in zip(compiled, checked))
+            rate = statistics.median(files / (b - a) for a, b in zip(compiled, read))
+            print(
+                f"{script}: compiling {statistics.median(compiled) * 1000:.1f} ms; checking {count} kernels of an atlas {more * 1000:.1f} ms more, {more / count * 1e6:.0f} us each; "
+                f"{files} files of types: {rate:.0f} kernels a second (load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

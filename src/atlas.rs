@@ -25,7 +25,8 @@ use crate::relocate::{Asked, RelocateError};
 use blocks::Block;
 use questions::Questions;
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use types::Types;
 
 /// The atlas that is embedded: made by `ubpfc atlas build`, see `testdata/kernels/README.md`.
 const EMBEDDED: &[u8] = include_bytes!("../uapi/kernels.atlas");
@@ -39,7 +40,7 @@ pub struct Atlas<'a> {
     /// What they were packed behind.
     pattern: Vec<u8>,
     /// The names of all types, as a `.BTF` section has them.
-    strings: Vec<u8>,
+    strings: Arc<[u8]>,
     asked: Vec<String>,
     questions: OnceLock<Questions>,
 }
@@ -71,7 +72,7 @@ impl<'a> Atlas<'a> {
         if entries.len() != types.len() {
             return Err(AtlasError::Broken("it has types for another number of kernels"));
         }
-        let (strings, pattern) = (strings.unpack(&[])?, pattern.unpack(&[])?);
+        let (strings, pattern) = (strings.unpack(&[])?.into(), pattern.unpack(&[])?);
         let (types, questions) = (types.to_vec(), OnceLock::new());
         Ok(Atlas { entries, types, pattern, strings, asked, questions })
     }
@@ -103,13 +104,11 @@ impl<'a> Atlas<'a> {
         let block = at.and_then(|at| self.types.get(at));
         let packed = block.ok_or(AtlasError::Broken("it has no such kernel"))?;
         let packed = packed.unpack(&self.pattern)?;
-        let btf = types::unpack(&packed, entry.endian, &self.strings);
-        let btf = btf.ok_or(AtlasError::Broken("the types of a kernel cannot be unpacked"))?;
-        let form = if entry.shows_btf { Form::Btf } else { Form::Dwarf };
-        let (pointer_size, identity) = (entry.pointer_size, entry.identity);
-        let image = Box::new(Held { btf, form, pointer_size, identity });
+        let types = Types::unpack(&packed);
+        let types = types.ok_or(AtlasError::Broken("the types of a kernel cannot be unpacked"))?;
+        let image = Held { types, strings: Arc::clone(&self.strings), entry: entry.clone() };
         let (name, release) = (entry.name.clone(), entry.release.clone());
-        Ok(Kernel { name, release, image, modules: Vec::new() })
+        Ok(Kernel { name, release, image: Box::new(image), modules: Vec::new() })
     }
 
     fn position(&self, entry: &Entry) -> Option<usize> {
@@ -173,23 +172,28 @@ fn read_index(index: &[u8]) -> Option<(Vec<String>, Vec<Entry>)> {
 /// The types of a kernel out of an atlas.
 #[derive(Debug)]
 struct Held {
-    btf: Vec<u8>,
-    form: Form,
-    pointer_size: u32,
-    identity: Option<u64>,
+    types: Types,
+    strings: Arc<[u8]>,
+    entry: Entry,
 }
 
 impl Source for Held {
-    fn types(&self, _: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
-        let (btf, pointer_size) = (Cow::Borrowed(&self.btf[..]), Some(self.pointer_size));
+    fn types(&self, names: &[&str]) -> Result<SourceTypes<'_>, KernelError> {
+        let btf = self.types.section(self.entry.endian, &self.strings, names);
+        let btf = btf.map(Cow::Owned).ok_or_else(|| KernelError::NoTypes {
+            path: self.entry.name.clone(),
+            why: "the atlas is broken: a type refers to one, or to a name, that is not there"
+                .into(),
+        })?;
+        let pointer_size = Some(self.entry.pointer_size);
         Ok(SourceTypes { btf, split: false, base: None, pointer_size })
     }
 
     fn form(&self) -> Form {
-        self.form
+        if self.entry.shows_btf { Form::Btf } else { Form::Dwarf }
     }
 
     fn identity(&self) -> Option<u64> {
-        self.identity
+        self.entry.identity
     }
 }

@@ -10,6 +10,7 @@ mod section;
 mod write;
 
 pub use decode::Members;
+pub(crate) use find::Wanted;
 pub use read::{Btf, BtfError};
 pub(crate) use section::byte_order;
 pub use write::Builder;

@@ -7,7 +7,7 @@ use super::essential;
 use super::read::MAX_STRING;
 
 /// The wanted names.
-pub(super) struct Wanted<'n> {
+pub(crate) struct Wanted<'n> {
     /// Sorted.
     names: Vec<Name<'n>>,
     /// Which bytes at the beginning of a string all names have, up to four.
@@ -24,7 +24,7 @@ struct Name<'n> {
 
 impl<'n> Wanted<'n> {
     /// An empty name is never found. One that has a flavor itself is found only with another after it: `a___b` is what `a___b___c` is without its own, and `a___b` is `a`.
-    pub(super) fn new(names: &[&'n str]) -> Wanted<'n> {
+    pub(crate) fn new(names: &[&'n str]) -> Wanted<'n> {
         let wanted = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
         let mut sorted: Vec<(&[u8], usize)> =
             wanted.map(|(index, name)| (name.as_bytes(), index)).collect();
@@ -49,13 +49,13 @@ impl<'n> Wanted<'n> {
     }
 
     /// Whether a string that begins so may be one of them; if not, it is none.
-    pub(super) fn may_have(&self, string: &[u8]) -> bool {
+    pub(crate) fn may_have(&self, string: &[u8]) -> bool {
         let (word, bit) = place(string, self.mask);
         self.beginnings[word] & bit != 0
     }
 
     /// Tells the places of what the string at the beginning of `string` is, which ends at its first NUL: of its name without a flavor.
-    pub(super) fn named(&self, string: &[u8], is: impl FnMut(usize)) {
+    pub(crate) fn named(&self, string: &[u8], is: impl FnMut(usize)) {
         let longest = string.get(..MAX_STRING).unwrap_or(string);
         let whole = memchr::memchr(0, longest).and_then(|len| string.get(..len));
         let Some(whole) = whole.and_then(|whole| str::from_utf8(whole).ok()) else { return };
