@@ -248,6 +248,7 @@ const HELPERS: &[Entry] = &{
     all
 };
 
+#[expect(clippy::many_single_char_names, reason = "the arguments of a call")]
 fn helper<const NUMBER: u32>(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
     with(|m| m.call(NUMBER, [a, b, c, d, e])).cast_unsigned()
 }
@@ -298,6 +299,7 @@ const EEXIST: i64 = -17;
 const EINVAL: i64 = -22;
 
 impl Machine {
+    #[expect(clippy::many_single_char_names, reason = "the arguments of a call")]
     fn call(&mut self, number: u32, [a, b, c, d, e]: [u64; 5]) -> i64 {
         let size = |n: u64| usize::try_from(n).expect("a size");
         match number {

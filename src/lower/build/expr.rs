@@ -342,7 +342,7 @@ impl<'h> Program<'_, 'h> {
         self.extended(value, int)
     }
 
-    /// A signed `long` that the kernel handed over without its sign where it has 32 bits (v6.12 include/trace/bpf_probe.h: `CAST_TO_U64`; registers have no more there). How many it has is told by
+    /// A signed `long` that the kernel handed over without its sign where it has 32 bits (`CAST_TO_U64` of v6.12 `include/trace/bpf_probe.h`; registers have no more there). How many it has is told by
     /// a struct of one pointer.
     fn long(&mut self, value: ValueId) -> ValueId {
         let size = self.f.value(Op::Core(CoreReloc::StructSize(ONE_POINTER.into())));
