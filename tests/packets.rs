@@ -53,7 +53,7 @@ fn ran(script: &Script, context: &[u64], packet: &[u8], params: &[(&str, i64)]) 
 
 /// What is at an index of the script's map `v`.
 fn element(state: &State, index: u32) -> u64 {
-    let bytes = state.maps[0].get(&index.to_le_bytes().to_vec());
+    let bytes = state.maps[0].get(index.to_le_bytes().as_slice());
     bytes.map_or(0, |b| u64::from_le_bytes(b.as_slice().try_into().unwrap()))
 }
 
