@@ -1,7 +1,6 @@
 //! `profile`: a program that runs at the clock of every processor sees which thread it interrupted.
 
 #![expect(clippy::disallowed_methods, reason = "tests write files for the tools they run")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -34,19 +34,16 @@ fn lacking() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 fn reason(name: &str) -> Option<String> {
     const SAID: &[&str] =
         &["Optional: ", "Kernels have it since ", "Kernels built without ", "Absent "];
-    let doc = match name.strip_prefix("user:") {
-        Some(event) => {
-            let event = event.split('.').next().unwrap();
-            LIBRARY.tracepoints.iter().find(|t| t.name == event)?.doc.as_deref()
-        }
-        None => {
-            let (of, member) = name.split_once('.').unwrap();
-            let mirror = LIBRARY.mirrors.iter().find(|m| m.name == of);
-            let field = mirror.and_then(|m| m.fields.iter().find(|f| f.name == member));
-            let of = LIBRARY.enums.iter().find(|e| e.name == of);
-            let enumerator = of.and_then(|e| e.enumerators.iter().find(|e| e.name == member));
-            field.and_then(|f| f.doc.as_deref()).or(enumerator.and_then(|e| e.doc.as_deref()))
-        }
+    let doc = if let Some(event) = name.strip_prefix("user:") {
+        let event = event.split('.').next().unwrap();
+        LIBRARY.tracepoints.iter().find(|t| t.name == event)?.doc.as_deref()
+    } else {
+        let (of, member) = name.split_once('.').unwrap();
+        let mirror = LIBRARY.mirrors.iter().find(|m| m.name == of);
+        let field = mirror.and_then(|m| m.fields.iter().find(|f| f.name == member));
+        let of = LIBRARY.enums.iter().find(|e| e.name == of);
+        let enumerator = of.and_then(|e| e.enumerators.iter().find(|e| e.name == member));
+        field.and_then(|f| f.doc.as_deref()).or(enumerator.and_then(|e| e.doc.as_deref()))
     }?;
     let doc = doc.split_whitespace().collect::<Vec<_>>().join(" ");
     let at = SAID.iter().filter_map(|said| doc.find(said)).min()?;

@@ -112,17 +112,16 @@ fn every_question_is_answered_as_libbpf_answers_it() {
                 let was = own[&**function][at];
                 let slots = if was.is_wide() { 2 } else { 1 };
                 let their = &code[at..at + slots];
-                match compared(fixup, their, was, policy, endian) {
-                    Some(how) => *all.entry((name, how)).or_default() += 1,
-                    None => {
-                        differ += 1;
-                        if differ < 4 {
-                            let _ = writeln!(
-                                wrong,
-                                "{} {name}: {their:?}\n  and ours {fixup:?}",
-                                types.name
-                            );
-                        }
+                if let Some(how) = compared(fixup, their, was, policy, endian) {
+                    *all.entry((name, how)).or_default() += 1;
+                } else {
+                    differ += 1;
+                    if differ < 4 {
+                        let _ = writeln!(
+                            wrong,
+                            "{} {name}: {their:?}\n  and ours {fixup:?}",
+                            types.name
+                        );
                     }
                 }
             }

@@ -45,7 +45,7 @@ impl Table {
             text.push('\n');
         }
         for (first, others) in &self.rows {
-            text.push_str(&[&[first.clone()], &others[..]].concat().join("\t"));
+            text.push_str(&[std::slice::from_ref(first), &others[..]].concat().join("\t"));
             text.push('\n');
         }
         std::fs::write(&self.path, text).unwrap();
