@@ -98,7 +98,11 @@ fn a_lock_is_not_replaced_by_one_that_breaks_its_promises() {
 
 /// What a C compiler says of a file.
 fn compiles(folder: &Folder, compiler: &str, args: &[&str]) {
-    let output = Command::new(compiler).args(args).current_dir(folder.path("")).output().unwrap();
+    let output = Command::new(compiler)
+        .args(args)
+        .current_dir(folder.path(""))
+        .output()
+        .expect("a compiler runs");
     let said = text(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{compiler} {args:?}:\n{said}");
 }
