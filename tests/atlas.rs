@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "tests read and write files")]
+#![allow(clippy::print_stderr, reason = "sizes are worth seeing")]
 
 mod support;
 
@@ -123,7 +124,7 @@ fn an_object_becomes_the_same_for_a_kernel_of_an_atlas_as_for_the_kernel() {
     let atlas = Atlas::parse(&file).unwrap();
     assert_eq!(atlas.kernels().len(), kernels::all().len());
     let each = file.len() / kernels::all().len();
-    println!("{} kernels, {each} bytes for each", kernels::all().len());
+    eprintln!("{} kernels, {each} bytes for each", kernels::all().len());
     assert!(each < 20 << 10, "{each} bytes for each kernel");
     let (mut done, mut all) = (0, 0);
     for (at, kernel) in kernels::all().iter().enumerate() {
@@ -139,7 +140,7 @@ fn an_object_becomes_the_same_for_a_kernel_of_an_atlas_as_for_the_kernel() {
             done += usize::from(same(name, object, &atlas, kernel));
         }
     }
-    println!("{done} of {all} can be relocated");
+    eprintln!("{done} of {all} can be relocated");
     assert!(done * 2 > all, "{done} of {all}");
 }
 

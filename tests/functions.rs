@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use support::eval::Input;
 use support::image::KernelImage;
@@ -75,12 +76,15 @@ fn target(bytes: &[u8], pointer: u32) -> Target<'_> {
     Target { image: Arc::new(image), modules: Vec::new() }
 }
 
+/// A program, the arguments and the result of the function that it is at, and what it must read.
+type Call<'c> = (&'c str, Vec<u64>, u64, &'c [(&'c str, i64)]);
+
 /// `fentry/vfs_read file 0 count 2`
 fn shown(taken: &Taken) -> String {
     let mut text = taken.section.clone();
     for arg in &taken.args {
         let place = arg.index.map_or("-".to_owned(), |index| index.to_string());
-        text.push_str(&format!(" {} {place}", arg.name));
+        let _ = write!(text, " {} {place}", arg.name);
     }
     text
 }
@@ -211,7 +215,6 @@ fn arguments_are_read_where_each_architecture_passes_them() {
         // The upper halves of what is shorter than a register are anything.
         let garbage = if kernel.pointer_size() == 8 { 0xdead_0000_0000 << 16 } else { 0 };
         let minus = |n: i32| u64::from(n.cast_unsigned()) | garbage;
-        type Call<'c> = (&'c str, Vec<u64>, u64, &'c [(&'c str, i64)]);
         let kern = i64::from(has_kern);
         let accept: Vec<u64> = if has_kern { vec![sk, 1, 0, 0xff01] } else { vec![sk, 0] };
         let calls: [Call<'_>; 4] = [
