@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 /// The architectures, in the order of the table's columns.
 pub const ARCHITECTURES: [Architecture; 7] = [
-    Architecture { name: "x86_64", marker: "r15", narrow: false },
-    Architecture { name: "arm64", marker: "orig_x0", narrow: false },
-    Architecture { name: "i386", marker: "gs", narrow: true },
-    Architecture { name: "arm", marker: "r0", narrow: true },
-    Architecture { name: "ppc64", marker: "softe", narrow: false },
-    Architecture { name: "riscv64", marker: "orig_a0", narrow: false },
-    Architecture { name: "s390x", marker: "orig_gpr2", narrow: false },
+    Architecture { name: "x86_64", marker: "r15" },
+    Architecture { name: "arm64", marker: "orig_x0" },
+    Architecture { name: "i386", marker: "gs" },
+    Architecture { name: "arm", marker: "r0" },
+    Architecture { name: "ppc64", marker: "softe" },
+    Architecture { name: "riscv64", marker: "orig_a0" },
+    Architecture { name: "s390x", marker: "orig_gpr2" },
 ];
 
 /// An architecture whose system calls are known.
@@ -26,8 +26,6 @@ pub struct Architecture {
     pub name: &'static str,
     /// The field of the library's mirror of the registers that it alone has.
     pub marker: &'static str,
-    /// Whether its registers have 32 bits.
-    pub narrow: bool,
 }
 
 /// Name, number on each architecture (`-` where it has none, or takes other arguments), arguments in C; tabs between.
