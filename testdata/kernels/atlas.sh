@@ -17,14 +17,6 @@ work=$(mktemp -d "$folder/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 . "$here/packages.sh"
 
-wanted() {
-    local file=$1 word
-    shift
-    [ $# = 0 ] && return 0
-    for word; do case $file in *"$word"*) return 0 ;; esac done
-    return 1
-}
-
 sum() { sha256sum | cut -d ' ' -f 1; }
 
 cd "$here/../.."

@@ -12,14 +12,6 @@ trap 'rm -rf "$work"' EXIT
 
 . "$here/packages.sh"
 
-wanted() {
-    local file=$1 word
-    shift
-    [ $# = 0 ] && return 0
-    for word; do case $file in *"$word"*) return 0 ;; esac done
-    return 1
-}
-
 cd "$here/../.."
 cargo build --quiet --example kernel-btf
 failed=0

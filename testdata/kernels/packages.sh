@@ -33,3 +33,12 @@ fetch() {
     fi
     rm "$work/$package"_*.deb
 }
+
+# Whether a name contains one of the further words, if there are any.
+wanted() {
+    local file=$1 word
+    shift
+    [ $# = 0 ] && return 0
+    for word; do case $file in *"$word"*) return 0 ;; esac done
+    return 1
+}
