@@ -2,6 +2,7 @@
 
 use super::kernels;
 use super::libbpf;
+use super::support::kernel::{load, takes};
 use super::support::{package, require, require_all, run};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -160,23 +161,6 @@ fn clangs_objects_have_libbpfs_code() {
     }
 }
 
-/// Loads every program of an object, in a mount namespace where there are types of the kernel or not; nothing stays. Gives the log where that fails.
-fn load(object: &Path, hidden: bool) -> Result<(), String> {
-    let pins = format!("/sys/fs/bpf/ubpfc-relocated-{}-{hidden}", std::process::id());
-    let load = r#"bpftool -d prog loadall "$0" "$1"; status=$?; rm -rf "$1"; exit $status"#;
-    let hide = if hidden { "mount -t tmpfs none /sys/kernel/btf && " } else { "" };
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", &format!("{hide}{load}")]).arg(object).arg(&pins);
-    let output = command.output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
-    let end: Vec<&str> = log.lines().rev().take(30).collect();
-    output
-        .status
-        .success()
-        .then_some(())
-        .ok_or_else(|| end.into_iter().rev().collect::<Vec<_>>().join("\n"))
-}
-
 /// Relocates for the running kernel, strictly and as libbpf, and loads.
 fn loads(subjects: &[Subject], hidden: bool) {
     let bytes = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
@@ -185,7 +169,7 @@ fn loads(subjects: &[Subject], hidden: bool) {
     let mut wrong = String::new();
     for subject in subjects {
         let object = std::fs::read(&subject.path).unwrap();
-        if !crate::support::kernel::takes(&subject.name, &object) {
+        if !takes(&subject.name, &object) {
             continue;
         }
         for policy in [Policy::Strict, Policy::Libbpf] {

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use ubpfc::kernel::Kernel;
 use ubpfc::object::read::Object;
+use ubpfc::object::ubpf::EventKind;
+use ubpfc::relocate::choose::TriedEvent;
 use ubpfc::relocate::{self, Options, Policy, Refusal};
 
 /// An entry of a map: the key, and a value for each processor in a per-CPU map, otherwise one.
@@ -117,6 +119,17 @@ pub fn takes(name: &str, object: &[u8]) -> bool {
     let running = Kernel::open(Path::new("running"), &[]).expect("the running kernel has types");
     let options = Options { policy: Policy::Strict, no_btf: false };
     if let Err(Refusal::Events(lost)) = relocate::relocate(object, &running, options).result {
+        // What we did not find, the kernel's own symbols have not either.
+        let symbols = std::fs::read_to_string("/proc/kallsyms").expect("the kernel's symbols");
+        let has =
+            |wanted: &str| symbols.lines().any(|s| s.split([' ', '\t']).nth(2) == Some(wanted));
+        for TriedEvent { kind, event, .. } in lost.programs.iter().flat_map(|lost| &lost.tried) {
+            let symbol = match kind {
+                EventKind::Tracepoint => format!("__traceiter_{event}"),
+                _ => event.clone(),
+            };
+            assert!(!has(&symbol), "{name}: {lost}, and the kernel has `{symbol}`");
+        }
         eprintln!("skipped: {name}: {lost}");
         return false;
     }
