@@ -59,7 +59,7 @@ impl Builder {
     /// An integer under C's name for it.
     pub fn int(&mut self, int: IntTy) -> TypeId {
         let encoding = if int.signed { encoding::SIGNED } else { 0 };
-        self.int_of(c_name(int), int.size(), encoding)
+        self.int_of(int.c_name(), int.size(), encoding)
     }
 
     /// An integer type of the given name.
@@ -110,20 +110,6 @@ impl Builder {
         out.bytes.extend(types.bytes);
         out.bytes.extend(strings);
         out.bytes
-    }
-}
-
-/// C's name for an integer type.
-fn c_name(int: IntTy) -> &'static str {
-    match (int.bits, int.signed) {
-        (8, false) => "unsigned char",
-        (8, true) => "signed char",
-        (16, false) => "unsigned short",
-        (16, true) => "short",
-        (32, false) => "unsigned int",
-        (32, true) => "int",
-        (_, false) => "unsigned long long",
-        (_, true) => "long long",
     }
 }
 

@@ -57,6 +57,20 @@ impl IntTy {
     /// `s64`
     pub const S64: IntTy = IntTy { bits: 64, signed: true };
 
+    /// C's name for it.
+    pub fn c_name(self) -> &'static str {
+        match (self.bits, self.signed) {
+            (8, false) => "unsigned char",
+            (8, true) => "signed char",
+            (16, false) => "unsigned short",
+            (16, true) => "short",
+            (32, false) => "unsigned int",
+            (32, true) => "int",
+            (_, false) => "unsigned long long",
+            (_, true) => "long long",
+        }
+    }
+
     /// In bytes.
     pub fn size(self) -> u32 {
         u32::from(self.bits) / 8

@@ -9,7 +9,6 @@ use crate::sema::hir::{
     Alternative, BinOp, KEntry, KExpr, KExprKind, KHop, KLeaf, KPath, KStep, KThen, UnOp,
 };
 use crate::sema::types::IntTy;
-use smol_str::SmolStr;
 use std::fmt::Write as _;
 
 /// What the functions are made of.
@@ -299,7 +298,8 @@ impl Writer<'_> {
         }
         let pointer = KLeaf::Ptr(None);
         match &hop.then {
-            KThen::Leaf => kinds(leaf)
+            KThen::Leaf => leaf
+                .kinds()
                 .into_iter()
                 .map(|kind| {
                     let (before, after) = self.leaf(&kind);
@@ -342,7 +342,7 @@ impl Writer<'_> {
 
     /// How a member is declared: what stands before and after its name.
     fn leaf(&mut self, leaf: &KLeaf) -> (String, String) {
-        let before = |int: IntTy| format!("{} ", c_int(int));
+        let before = |int: IntTy| format!("{} ", int.c_name());
         match leaf {
             KLeaf::Int(int) | KLeaf::Number(int, _) => (before(*int), String::new()),
             KLeaf::Bits { width, word } => (before(*word), format!(" : {width}")),
@@ -388,21 +388,6 @@ impl Writer<'_> {
             self.declarations.push_str(&declaration);
         }
         if name.starts_with("enum ") { format!("{flavored} ") } else { flavored }
-    }
-}
-
-/// The kinds that something may have at the end of a path.
-fn kinds(leaf: &KLeaf) -> Vec<KLeaf> {
-    match leaf {
-        KLeaf::Number(int, name) => vec![KLeaf::Int(*int), KLeaf::Enum(name.clone(), *int)],
-        KLeaf::Any => vec![
-            KLeaf::Int(IntTy::U64),
-            KLeaf::Enum(SmolStr::default(), IntTy::U32),
-            KLeaf::Ptr(None),
-            KLeaf::Struct(SmolStr::default()),
-            KLeaf::Ints(IntTy::U8, 1),
-        ],
-        leaf => vec![leaf.clone()],
     }
 }
 
@@ -475,19 +460,5 @@ fn binary(op: BinOp, left: &str, right: &str) -> String {
         BinOp::LeU => unsigned("<="),
         BinOp::LtS => signed("<"),
         BinOp::LeS => signed("<="),
-    }
-}
-
-/// A plain integer type of C: of a local type only its kind counts.
-fn c_int(int: IntTy) -> &'static str {
-    match (int.bits, int.signed) {
-        (8, false) => "unsigned char",
-        (8, true) => "signed char",
-        (16, false) => "unsigned short",
-        (16, true) => "short",
-        (32, false) => "unsigned int",
-        (32, true) => "int",
-        (_, false) => "unsigned long long",
-        (_, true) => "long long",
     }
 }

@@ -570,18 +570,7 @@ impl Program<'_, '_> {
         leaf: &KLeaf,
         access: impl Fn(&mut Self, &KLeaf) -> AccessId,
     ) -> Vec<CoreReloc> {
-        let kinds = match leaf {
-            KLeaf::Number(int, name) => vec![KLeaf::Int(*int), KLeaf::Enum(name.clone(), *int)],
-            KLeaf::Any => vec![
-                KLeaf::Int(IntTy::U64),
-                KLeaf::Enum(SmolStr::default(), IntTy::U32),
-                KLeaf::Ptr(None),
-                KLeaf::Struct(SmolStr::default()),
-                KLeaf::Ints(IntTy::U8, 1),
-            ],
-            leaf => vec![leaf.clone()],
-        };
-        kinds.iter().map(|kind| exists(access(self, kind))).collect()
+        leaf.kinds().iter().map(|kind| exists(access(self, kind))).collect()
     }
 }
 

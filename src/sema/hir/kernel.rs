@@ -196,3 +196,20 @@ pub enum KLeaf {
     /// Anything: it is not read.
     Any,
 }
+
+impl KLeaf {
+    /// What it may be in the target: one of these.
+    pub fn kinds(&self) -> Vec<KLeaf> {
+        match self {
+            KLeaf::Number(int, name) => vec![KLeaf::Int(*int), KLeaf::Enum(name.clone(), *int)],
+            KLeaf::Any => vec![
+                KLeaf::Int(IntTy::U64),
+                KLeaf::Enum(SmolStr::default(), IntTy::U32),
+                KLeaf::Ptr(None),
+                KLeaf::Struct(SmolStr::default()),
+                KLeaf::Ints(IntTy::U8, 1),
+            ],
+            leaf => vec![leaf.clone()],
+        }
+    }
+}
